@@ -1,0 +1,59 @@
+"""Errors that a user can act on, each with the exit status of the command."""
+
+
+class DreamerError(Exception):
+  """One clear line for the user: what was wrong, expected, got, what to do.
+
+  Attributes:
+    exit_code: int; exit status of the `dreamerv2` command.
+  """
+
+  exit_code = 1
+
+
+class ConfigError(DreamerError, ValueError):
+  """Usage or configuration: unknown preset, key, task or wrong type."""
+
+  exit_code = 2
+
+
+class StateError(DreamerError):
+  """A checkpoint, episode or run folder is incompatible or unreadable."""
+
+  exit_code = 3
+
+
+class EnvError(DreamerError):
+  """An environment can not be built, breaks its API or fails too often."""
+
+  exit_code = 4
+
+
+class NonFiniteError(DreamerError):
+  """A loss, gradient, reward or observation is NaN or infinite."""
+
+  exit_code = 5
+
+
+class StorageError(DreamerError):
+  """The disk is full or not writable, or memory does not suffice."""
+
+  exit_code = 6
+
+
+class LockedError(DreamerError):
+  """Another process writes to this run folder."""
+
+  exit_code = 7
+
+
+class Interrupted(DreamerError):
+  """The run was asked to stop and its state is saved.
+
+  Attributes:
+    exit_code: 75 after SIGTERM (preempted), 130 after SIGINT.
+  """
+
+  def __init__(self, message: str, exit_code: int = 75):
+    super().__init__(message)
+    self.exit_code = exit_code

@@ -1,0 +1,75 @@
+"""Files that appear whole or not at all."""
+
+from collections.abc import Callable
+import os
+import pathlib
+import shutil
+import uuid
+from typing import BinaryIO
+
+PREFIX = '.tmp-'
+
+
+def write(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) -> None:
+  """Writes a file so that readers see the old content or the whole new one.
+
+  Writes beside the target, flushes, fsyncs and renames; a kill at any moment
+  leaves at most a `.tmp-` file, which `clean` removes at the next start.
+
+  Args:
+    path: target file; its folder must exist.
+    fill: writes the content to the open binary file that it is given.
+
+  Raises:
+    OSError: the disk is full or the folder not writable; the target is as it
+      was and the temporary file removed.
+  """
+  path = pathlib.Path(path)
+  temp = temporary(path.parent)
+  try:
+    with temp.open('wb') as file:
+      fill(file)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temp, path)
+    sync_dir(path.parent)
+  except BaseException:
+    temp.unlink(missing_ok=True)
+    raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+  """Writes UTF-8 text whole or not at all."""
+  write(path, lambda file: file.write(text.encode()))
+
+
+def temporary(folder: str | os.PathLike) -> pathlib.Path:
+  """Returns an unused `.tmp-<pid>-<uuid>` path in the folder."""
+  return pathlib.Path(folder) / f'{PREFIX}{os.getpid()}-{uuid.uuid4().hex}'
+
+
+def sync_dir(folder: str | os.PathLike) -> None:
+  """Makes renames within the folder durable."""
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)
+
+
+def clean(folder: str | os.PathLike) -> int:
+  """Removes the temporary files and folders that a killed process left.
+
+  Call it only while holding the lock of the run folder.
+
+  Returns:
+    Number of entries removed.
+  """
+  count = 0
+  for path in pathlib.Path(folder).glob(PREFIX + '*'):
+    if path.is_dir() and not path.is_symlink():
+      shutil.rmtree(path, ignore_errors=True)
+    else:
+      path.unlink(missing_ok=True)
+    count += 1
+  return count
