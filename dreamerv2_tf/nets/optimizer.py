@@ -1,0 +1,122 @@
+"""Gradient steps with clipping, weight decay and loss scaling."""
+
+from collections.abc import Mapping
+import re
+
+import tensorflow as tf
+import tf_keras
+
+from ..errors import ConfigError
+from ..tfutils import Module
+
+OPTIMIZERS = {
+    'adam': lambda lr, eps: tf_keras.optimizers.Adam(
+        lr, epsilon=eps, jit_compile=False),
+    'nadam': lambda lr, eps: tf_keras.optimizers.Nadam(
+        lr, epsilon=eps, jit_compile=False),
+    'adamax': lambda lr, eps: tf_keras.optimizers.Adamax(
+        lr, epsilon=eps, jit_compile=False),
+    'sgd': lambda lr, eps: tf_keras.optimizers.SGD(lr, jit_compile=False),
+    'momentum': lambda lr, eps: tf_keras.optimizers.SGD(
+        lr, 0.9, jit_compile=False),
+}
+
+
+class Optimizer(Module):
+  """Updates variables along the gradient of a loss.
+
+  Code: danijar/dreamerv2 common/tfutils.py, Optimizer.
+  Differs: `wd: 0` turns weight decay off; a float16 step with an overflow
+    changes no weight, not even through weight decay, and is counted.
+  """
+
+  def __init__(
+      self, name: str, variables: Mapping[str, tf.Variable], lr: float,
+      eps: float = 1e-4, clip: float = 0, wd: float = 0, opt: str = 'adam',
+      wd_pattern: str = '.*', *, mixed: bool = False):
+    """Creates the moments.
+
+    Args:
+      name: prefix of the metrics.
+      variables: path -> variable to train.
+      lr: learning rate.
+      eps: added to the denominator of Adam.
+      clip: largest global norm of the gradient; 0 for no limit.
+      wd: fraction by which weights shrink before each step, whatever the
+        learning rate.
+      opt: adam, nadam, adamax, sgd or momentum.
+      wd_pattern: pattern searched in `<name>/<path>`.
+      mixed: whether to scale the loss for float16.
+
+    Raises:
+      ConfigError: unknown opt, or wd or clip out of range.
+    """
+    super().__init__()
+    if opt not in OPTIMIZERS:
+      raise ConfigError(
+          f"{name}_opt.opt must be one of {', '.join(OPTIMIZERS)} but is "
+          f"'{opt}'.")
+    if not 0 <= wd < 1 or (clip and clip < 1):
+      raise ConfigError(
+          f'{name}_opt needs 0 <= wd < 1 and clip 0 or at least 1 but has '
+          f'wd {wd} and clip {clip}.')
+    self._label = name
+    self._clip = clip
+    self._wd = wd
+    self._paths = list(variables)
+    self._variables = list(variables.values())
+    self._decayed = [
+        v for k, v in variables.items()
+        if wd and re.search(wd_pattern, f'{name}/{k}')]
+    self._opt = OPTIMIZERS[opt](lr, eps)
+    self._mixed = mixed
+    if mixed:
+      self._opt = tf_keras.mixed_precision.LossScaleOptimizer(self._opt)
+    self._opt.build(self._variables)
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """Returns nothing: moments and loss scale are no weights."""
+    return {}
+
+  def __call__(self, tape: tf.GradientTape, loss: tf.Tensor) -> dict:
+    """Takes one step.
+
+    Args:
+      tape: has recorded the loss.
+      loss: [], float32.
+
+    Returns:
+      Metrics `<name>_loss`, `<name>_grad_norm` and, in float16,
+      `<name>_loss_scale` and `<name>_skipped` (1 if the gradient overflowed).
+
+    Raises:
+      tf.errors.InvalidArgumentError: the loss or, outside float16, the
+        gradient is not finite; no variable was changed.
+    """
+    assert loss.dtype == tf.float32 and loss.shape.rank == 0, loss
+    name = self._label
+    metrics = {f'{name}_loss': loss}
+    checks = [tf.debugging.check_numerics(loss, f'{name}_loss')]
+    if self._mixed:
+      metrics[f'{name}_loss_scale'] = scale = self._opt.loss_scale
+      grads = tape.gradient(loss, self._variables, output_gradients=scale)
+      grads = self._opt.get_unscaled_gradients(grads)
+    else:
+      grads = tape.gradient(loss, self._variables)
+    unused = [k for k, g in zip(self._paths, grads) if g is None]
+    assert not unused, f'{name}_loss does not depend on {unused}.'
+    metrics[f'{name}_grad_norm'] = norm = tf.linalg.global_norm(grads)
+    keep = 1 - self._wd
+    if self._mixed:
+      finite = tf.math.is_finite(norm)
+      metrics[f'{name}_skipped'] = 1 - tf.cast(finite, tf.float32)
+      keep = tf.where(finite, keep, 1.0)
+    else:
+      checks.append(tf.debugging.check_numerics(norm, f'{name}_grad_norm'))
+    if self._clip:
+      grads, _ = tf.clip_by_global_norm(grads, self._clip, norm)
+    with tf.control_dependencies(checks):
+      for variable in self._decayed:
+        variable.assign(keep * variable)
+      self._opt.apply_gradients(zip(grads, self._variables))
+    return metrics

@@ -1,0 +1,127 @@
+"""TensorFlow helpers that every network uses.
+
+Shape letters, used in all docstrings: B batch, T time, H horizon, N = B * T
+(or environments in the policy), S latent variables, C classes of each, D
+deterministic state, E embedding, F features (stochastic and deterministic
+state together), A action. World-model tensors are [B, T, ...], imagined ones
+[H + 1, N, ...]. Steps are environment steps before action repeat unless said
+otherwise.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .errors import ConfigError, StateError
+
+PRECISIONS = {'32': tf.float32, '16': tf.float16, 'bf16': tf.bfloat16}
+
+sg = tf.stop_gradient
+
+
+class Module(tf.Module):
+  """A tf.Module whose variables have readable paths.
+
+  A path joins the names of the public attributes that lead to a variable:
+  `world_model/rssm/img_in/kernel`. Weights are floating; integer variables
+  are counters. Optimizers keep theirs to themselves.
+  """
+
+  def named_variables(self) -> dict[str, tf.Variable]:
+    """Returns path -> variable in the order of definition."""
+    return dict(_walk(vars(self), ''))
+
+  def get_weights(self) -> dict[str, np.ndarray]:
+    """Returns path -> array of all network variables."""
+    return {k: v.numpy() for k, v in self.named_variables().items()}
+
+  def set_weights(self, weights: dict[str, np.ndarray]) -> None:
+    """Sets all network variables from a dictionary of paths.
+
+    Args:
+      weights: path -> array; exactly the paths and shapes of `get_weights`.
+
+    Raises:
+      StateError: a path is missing, unknown or of another shape; no variable
+        was changed.
+    """
+    variables = self.named_variables()
+    wrong = [f'{k}: missing' for k in variables if k not in weights]
+    wrong += [f'{k}: unknown' for k in weights if k not in variables]
+    wrong += [
+        f'{k}: expected {tuple(v.shape)}, got {np.shape(weights[k])}'
+        for k, v in variables.items()
+        if k in weights and tuple(v.shape) != np.shape(weights[k])]
+    if wrong:
+      more = f' and {len(wrong) - 8} more' if len(wrong) > 8 else ''
+      raise StateError(
+          'These weights belong to another architecture: '
+          + '; '.join(wrong[:8]) + more + '. Nothing was changed.')
+    for key, variable in variables.items():
+      variable.assign(np.asarray(weights[key], variable.dtype.as_numpy_dtype))
+
+
+def _walk(tree: Any, prefix: str):
+  for name, value in tree.items():
+    if str(name).startswith('_'):
+      continue
+    path = f'{prefix}{name}'
+    if isinstance(value, tf.Variable):
+      if value.dtype.is_floating:
+        yield path, value
+    elif isinstance(value, Module):
+      for tail, variable in value.named_variables().items():
+        yield f'{path}/{tail}', variable
+    elif isinstance(value, dict):
+      yield from _walk(value, path + '/')
+    elif isinstance(value, (list, tuple)):  # dense: dense0, dense1, ...
+      yield from _walk({f'{path}{i}': x for i, x in enumerate(value)}, '')
+
+
+def compute_dtype(precision: int | str) -> tf.DType:
+  """Returns the dtype in which networks compute: float32, float16, bfloat16.
+
+  Args:
+    precision: the configuration's `precision`: 32, 16 or bf16.
+
+  Raises:
+    ConfigError: another value.
+  """
+  try:
+    return PRECISIONS[str(precision)]
+  except KeyError:
+    raise ConfigError(
+        f"precision must be 32, 16 or bf16 but is '{precision}'.") from None
+
+
+def scan(fn: Callable, inputs: Any, start: Any) -> Any:
+  """Applies `last = fn(last, inputs[t])` over time as one TensorFlow loop.
+
+  Args:
+    fn: maps (state, slice of the inputs) to a state of the same structure.
+    inputs: nested tensors, [T, ...].
+    start: nested tensors; the state before the first step.
+
+  Returns:
+    The states after each step, nested tensors, [T, ...].
+  """
+  return tf.scan(fn, inputs, start, parallel_iterations=1)
+
+
+def swap(x: Any) -> Any:
+  """Swaps batch and time: [B, T, ...] <-> [T, B, ...], nested."""
+  return tf.nest.map_structure(
+      lambda t: tf.transpose(t, [1, 0] + list(range(2, t.shape.rank))), x)
+
+
+def flatten(x: Any) -> Any:
+  """Merges batch and time: [B, T, ...] -> [B * T, ...], nested."""
+  return tf.nest.map_structure(
+      lambda t: tf.reshape(t, [-1] + t.shape[2:].as_list()), x)
+
+
+def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+  """Splits a stateless seed, [2] int, into independent ones."""
+  return tf.unstack(tf.random.split(seed, count))

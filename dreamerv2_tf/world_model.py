@@ -1,0 +1,256 @@
+"""The world model: what is learned from the replayed sequences."""
+
+from collections.abc import Callable, Mapping
+
+import gymnasium as gym
+import tensorflow as tf
+
+from . import tfutils
+from .errors import ConfigError
+from .nets import layers
+from .nets.decoder import Decoder
+from .nets.encoder import Encoder
+from .nets.mlp import MLP
+from .nets.optimizer import Optimizer
+from .nets.rssm import EnsembleRSSM, State
+from .tfutils import flatten, sg, split
+
+Data = Mapping[str, tf.Tensor]
+
+
+class WorldModel(tfutils.Module):
+  """Encoder, RSSM and heads, trained on one loss.
+
+  Paper: arXiv 2010.02193, Section 2.1.
+  Code: danijar/dreamerv2 agent.py, WorldModel.
+  """
+
+  CONTEXT = 5  # Steps that open-loop predictions filter before they dream.
+
+  def __init__(
+      self, config: Mapping, obs_space: Mapping[str, gym.Space],
+      action_dim: int, init: layers.Init):
+    """Builds all networks and the optimizer.
+
+    Args:
+      config: the resolved configuration.
+      obs_space: observation key -> space.
+      action_dim: A.
+      init: random numbers and compute dtype.
+
+    Raises:
+      ConfigError: key patterns match nothing, unknown grad_heads, or a part
+        of the configuration is out of range.
+    """
+    super().__init__()
+    self._config = config
+    self._action_dim = action_dim
+    shapes = {k: tuple(v.shape) for k, v in obs_space.items()}
+    self.encoder = Encoder(shapes, **config.encoder, init=init)
+    self.rssm = EnsembleRSSM(
+        action_dim, self.encoder.dim, **config.rssm, init=init)
+    feat = self.rssm.dim
+    self.heads = {'decoder': Decoder(feat, shapes, **config.decoder, init=init)}
+    self.heads['reward'] = MLP(feat, [], **config.reward_head, init=init)
+    if config.pred_discount:
+      self.heads['discount'] = MLP(feat, [], **config.discount_head, init=init)
+    unknown = [name for name in config.grad_heads if name not in self.heads]
+    if unknown:
+      raise ConfigError(
+          f"grad_heads names {', '.join(unknown)} but the heads are "
+          f"{', '.join(self.heads)}. The discount head exists only with "
+          'pred_discount.')
+    self.model_opt = Optimizer(
+        'model', self.named_variables(), **config.model_opt,
+        mixed=init.dtype == tf.float16)
+
+  def train(
+      self, data: Data, state: State | None,
+      seed: tf.Tensor) -> tuple[State, dict, dict]:
+    """Takes one gradient step.
+
+    Args:
+      data: a batch of sequences as they are in replay, [B, T, ...].
+      state: the state after the batch before, [B, ...]; None at the start.
+      seed: [2], int.
+
+    Returns:
+      The state after the batch, the outputs of `loss`, and metrics.
+    """
+    with tf.GradientTape() as tape:
+      loss, state, outputs, metrics = self.loss(data, state, seed)
+    metrics.update(self.model_opt(tape, loss))
+    return state, outputs, metrics
+
+  def loss(
+      self, data: Data, state: State | None,
+      seed: tf.Tensor) -> tuple[tf.Tensor, State, dict, dict]:
+    """Computes the loss of the world model; Equation 2.
+
+        Actions:       a0 ->  a1 ->  a2      a_t led to the observation x_t.
+                         \\      \\      \\
+        States:   [z]--> [z0]-> [z1]-> [z2]  z_t sees x_0 … x_t.
+        Heads:           [x0]   [x1]   [x2]  Every state predicts its own
+                         [r0]   [r1]   [r2]  observation, reward, discount.
+        KL:              [k0]   [k1]   [k2]  Prior from z_(t-1), a_t.
+
+    Args:
+      data: a batch of sequences as they are in replay, [B, T, ...].
+      state: the state after the batch before, [B, ...]; None for zeros.
+      seed: [2], int.
+
+    Returns:
+      loss: [], float32, nats; sum over heads and KL, times `loss_scales`.
+      state: of the last step, [B, ...]; no gradient.
+      outputs: embed, feat, post, prior, likes and kl, [B, T, ...].
+      metrics: [] each.
+    """
+    data = self.preprocess(data)
+    embed = self.encoder(data)
+    post, prior = self.rssm.observe(
+        embed, data['action'], data['is_first'], state, seed)
+    kl_loss, kl_value = self.rssm.kl_loss(post, prior, **self._config.kl)
+    likes, losses, metrics = {}, {'kl': kl_loss}, {}
+    feat = self.rssm.get_feat(post)
+    for name, head in self.heads.items():
+      inputs = feat if name in self._config.grad_heads else sg(feat)
+      dists = head(inputs)
+      for key, dist in (
+          dists if isinstance(dists, dict) else {name: dists}).items():
+        likes[key] = dist.log_prob(tf.cast(data[key], tf.float32))
+        losses[key] = -tf.reduce_mean(likes[key])
+        if name == 'decoder':
+          metrics.update(_reconstruction(key, dist, data[key]))
+    loss = tf.add_n([
+        tf.cast(self._config.loss_scales.get(k, 1.0), tf.float32) * v
+        for k, v in losses.items()])
+    metrics.update({f'{name}_loss': value for name, value in losses.items()})
+    metrics['model_kl'] = tf.reduce_mean(kl_value)
+    entropy = lambda s: tf.reduce_mean(self.rssm.get_dist(s).entropy())
+    metrics['prior_ent'] = entropy(prior)
+    metrics['post_ent'] = entropy(post)
+    outputs = {
+        'embed': embed, 'feat': feat, 'post': post, 'prior': prior,
+        'likes': likes, 'kl': kl_value}
+    last = tf.nest.map_structure(lambda x: sg(x[:, -1]), post)
+    return loss, last, outputs, metrics
+
+  def imagine(
+      self, policy: Callable, start: State, is_terminal: tf.Tensor | None,
+      horizon: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Rolls the policy out in the prior from every state of a batch.
+
+        Actions:      0    a1    a2    a3    a_i leads to z_i; a0 is zeros.
+                        \\/  \\  /  \\  /  \\
+        States:      [z0]-> z1 -> z2 -> z3   [z0] comes from the posterior.
+        Discounts:    d0    d1    d2    d3   d_i: does it go on after z_i?
+        Weights:       1    d0   d0d1 d0d1d2 does z_i exist at all?
+
+    Args:
+      policy: maps features, [N, F], to an action distribution.
+      start: posterior states, [B, T, ...].
+      is_terminal: [B, T], bool; true flags of the start states, which
+        override d0. None leaves the prediction.
+      horizon: number H of imagined steps.
+      seed: [2], int.
+
+    Returns:
+      States, `feat`, `action`, `discount` (with gamma inside) and `weight`,
+      [H + 1, N, ...].
+
+    Differs: is_terminal also overrides d0 when there is no discount head.
+    """
+    start = flatten(start)
+    start['action'] = tf.zeros([start['deter'].shape[0], self._action_dim])
+    def step(prev, seed):
+      act_seed, step_seed = split(seed, 2)
+      feat = sg(self.rssm.get_feat(prev))
+      action = policy(feat).sample(seed=act_seed)
+      return {**self.rssm.img_step(prev, action, step_seed), 'action': action}
+    seq = tfutils.scan(step, tf.random.split(seed, horizon), start)
+    seq = {k: tf.concat([start[k][None], v], 0) for k, v in seq.items()}
+    seq['feat'] = self.rssm.get_feat(seq)
+    gamma = self._config.discount
+    if 'discount' in self.heads:
+      disc = self.heads['discount'](seq['feat']).mean()
+    else:
+      disc = gamma * tf.ones(seq['feat'].shape[:-1])
+    if is_terminal is not None:
+      first = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
+      disc = tf.concat([first[None], disc[1:]], 0)
+    seq['discount'] = disc
+    seq['weight'] = tf.math.cumprod(
+        tf.concat([tf.ones_like(disc[:1]), disc[:-1]], 0), 0)
+    return seq
+
+  def preprocess(self, obs: Data) -> dict[str, tf.Tensor]:
+    """Scales images, clips rewards and adds the discount target.
+
+    Args:
+      obs: replayed sequences or observations, [..., *shape].
+
+    Returns:
+      The same keys; uint8 as float32 in -0.5 to 0.5, integers as float32, the
+      reward through `clip_rewards`, and `discount`, (1 - is_terminal) *
+      gamma, float32.
+    """
+    obs = {k: v for k, v in obs.items() if not k.startswith('log_')}
+    for key, value in obs.items():
+      if value.dtype == tf.uint8:
+        obs[key] = tf.cast(value, tf.float32) / 255 - 0.5
+      elif value.dtype.is_integer:
+        obs[key] = tf.cast(value, tf.float32)
+    obs['reward'] = {
+        'identity': tf.identity, 'sign': tf.sign, 'tanh': tf.tanh,
+    }[self._config.clip_rewards](obs['reward'])
+    going_on = 1 - tf.cast(obs['is_terminal'], tf.float32)
+    obs['discount'] = going_on * self._config.discount
+    return obs
+
+  def video_pred(self, data: Data, key: str, seed: tf.Tensor) -> tf.Tensor:
+    """Filters a few frames, dreams the rest, and shows both with the truth.
+
+    Args:
+      data: preprocessed sequences, [B, T, ...]; the first six are used.
+      key: of the image.
+      seed: [2], int.
+
+    Returns:
+      [T, 3 * H, B' * W, channels], float32, 0 to 1: the true frames over the
+      model's over their difference; the first five are reconstructions.
+    """
+    data = {k: v[:6] for k, v in data.items()}
+    obs_seed, img_seed = split(seed, 2)
+    head, tail = slice(None, self.CONTEXT), slice(self.CONTEXT, None)
+    embed = self.encoder(data)
+    states, _ = self.rssm.observe(
+        embed[:, head], data['action'][:, head], data['is_first'][:, head],
+        None, obs_seed)
+    init = tf.nest.map_structure(lambda x: x[:, -1], states)
+    prior = self.rssm.imagine(data['action'][:, tail], init, img_seed)
+    decode = lambda s: self.heads['decoder'](self.rssm.get_feat(s))[key].mode()
+    model = tf.concat([decode(states), decode(prior)], 1) + 0.5
+    truth = tf.cast(data[key], tf.float32) + 0.5
+    error = (model - truth + 1) / 2
+    video = tf.clip_by_value(tf.concat([truth, model, error], 2), 0, 1)
+    batch, length, height, width, channels = video.shape
+    video = tf.transpose(video, [1, 2, 0, 3, 4])
+    return tf.reshape(video, [length, height, batch * width, channels])
+
+
+def _reconstruction(key, dist, target) -> dict[str, tf.Tensor]:
+  """Says how far a reconstruction is from perfect.
+
+  The unit-variance likelihood has a constant floor, half the logarithm of two
+  pi for each element: 3764 nats for 64x64 pixels. `excess` is the loss above
+  it, in nats; `mse` is per element; `psnr` is in decibels for pixels of 0
+  to 1.
+  """
+  error = tf.math.squared_difference(
+      dist.mode(), tf.cast(target, tf.float32))
+  mse = tf.reduce_mean(error)
+  size = tf.cast(tf.size(error[0, 0]), tf.float32)
+  metrics = {f'{key}_excess': 0.5 * mse * size, f'{key}_mse': mse}
+  if error.shape.rank == 5:
+    metrics[f'{key}_psnr'] = -10 * tf.math.log(mse + 1e-10) / tf.math.log(10.0)
+  return metrics
