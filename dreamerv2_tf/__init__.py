@@ -1,0 +1,29 @@
+"""DreamerV2 in TensorFlow 2, for driving on highway-env and beyond.
+
+    import dreamerv2_tf as dv2
+    agent = dv2.load(logdir)
+    action, state = agent.act(obs, state)
+
+TensorFlow is imported at the first use of `load` or `train`.
+"""
+
+__version__ = '0.1.0'
+__all__ = ['Config', 'ConfigError', 'load', 'train']
+
+
+def __getattr__(name: str):
+  if name == 'ConfigError':
+    from . import errors as module
+  elif name == 'Config':
+    from . import config as module
+  elif name in ('load', 'train'):
+    from . import startup
+    startup.prepare()
+    from . import api as module
+  else:
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+  return getattr(module, name)
+
+
+def __dir__():
+  return sorted({*globals(), *__all__})

@@ -1,0 +1,243 @@
+"""The command `dreamerv2`: parses, calls, maps errors to exit statuses.
+
+TensorFlow and the environments are imported after parsing, by the loops.
+"""
+
+from collections.abc import Sequence
+import datetime
+import errno
+import os
+import pathlib
+import re
+import shutil
+import sys
+import textwrap
+import traceback
+
+from . import __version__, startup
+from . import config as configlib
+from .config import Config
+from .errors import ConfigError, DreamerError, StorageError
+from .schema import show, suggest
+
+USAGE = """\
+usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
+       dreamerv2 eval --logdir DIR [--episodes N] ...
+       dreamerv2 [train|eval] --help
+       dreamerv2 --version
+"""
+
+# Flags that are no keys: name to default, of the type it has, and description.
+TRAIN = {
+    'fresh': (False, 'Begin anew; refuses a folder that holds a run.'),
+    'break-lock': (
+        False, 'Take over a run folder whose owner has been silent for long.'),
+    'debug': (False, 'Print the traceback of any error.'),
+}
+EVAL = {
+    'logdir': ('', 'Folder of the run.'),
+    'episodes': (100, 'Episodes to run.'),
+    'seed': (10000, 'Seed of the first episode; the next has the next seed.'),
+    'checkpoint': ('latest', 'latest, best or the step of a checkpoint.'),
+    'json': (False, 'Print one JSON object on the last line.'),
+    'video': ('', 'Write a GIF of an episode to this file.'),
+    'envs': (0, 'Environments that run at the same time; 0: as in training.'),
+    'debug': (False, 'Print the traceback of any error.'),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    argv: arguments without the program's name; those of the process if None.
+
+  Returns:
+    The exit status: 0 done, 1 internal error, 2 usage or configuration, 3
+    incompatible state, 4 environment, 5 non-finite, 6 disk or memory, 7 run
+    folder locked, 75 stopped by SIGTERM, 130 interrupted.
+  """
+  arguments = list(sys.argv[1:] if argv is None else argv)
+  try:
+    return _dispatch(arguments)
+  except KeyboardInterrupt:
+    return _fail('interrupted', 130, arguments)
+  except DreamerError as error:
+    return _fail(error, error.exit_code, arguments)
+  except MemoryError:
+    return _fail(
+        'out of memory; lower replay.ram, dataset.batch or envs',
+        StorageError.exit_code, arguments)
+  except OSError as error:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+      return _fail(error, StorageError.exit_code, arguments)
+    if error.errno == errno.ENAMETOOLONG:
+      return _fail(error, ConfigError.exit_code, arguments)
+    traceback.print_exc()
+  except Exception:
+    traceback.print_exc()
+  return 1
+
+
+def _fail(error, status: int, arguments: Sequence[str]) -> int:
+  if '--debug' in arguments:
+    traceback.print_exc()
+  print(f'error: {error}', file=sys.stderr)
+  return status
+
+
+def _dispatch(arguments: list[str]) -> int:
+  if not arguments:
+    arguments = ['--help']
+  name = 'train' if arguments[0].startswith('-') else arguments.pop(0)
+  if name not in COMMANDS:
+    raise ConfigError(
+        f"Unknown command '{name}'.{suggest(name, COMMANDS)} "
+        f"Commands: {', '.join(COMMANDS)}.")
+  if '--version' in arguments:
+    print(f'dreamerv2_tf {__version__}')
+    return 0
+  run, show_help = COMMANDS[name]
+  words = [word for word in arguments if word not in ('-h', '--help')]
+  return run(words) if words == arguments else show_help(words)
+
+
+def _train(arguments):
+  options, presets, overrides = _parse(TRAIN, arguments)
+  base = None if presets else _stored(overrides)
+  config = configlib.resolve(
+      presets, overrides, base, flags=('configs', *TRAIN))
+  logdir = config.logdir
+  if not logdir:
+    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task)
+    logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
+  config = config.update({'logdir': str(pathlib.Path(logdir).expanduser())})
+  startup.prepare()
+  from .run import train
+  return train.run(
+      config, fresh=options.fresh, break_lock=options['break-lock'],
+      debug=options.debug) or 0
+
+
+def _eval(arguments):
+  options, presets, overrides = _parse(EVAL, arguments)
+  if presets:
+    raise ConfigError('eval takes the settings of the run, no --configs.')
+  if not options.logdir:
+    raise ConfigError('eval needs the folder of a run: --logdir DIR.')
+  for name, low in ('episodes', 1), ('seed', 0), ('envs', 0):
+    if options[name] < low:
+      raise ConfigError(
+          f"'{name}' must be at least {low} but is {options[name]}.")
+  if not re.fullmatch(r'latest|best|\d+', options.checkpoint):
+    raise ConfigError(
+        "'checkpoint' must be latest, best or a step such as 5000 but is "
+        f"'{options.checkpoint}'."
+        + suggest(options.checkpoint, ('latest', 'best')))
+  logdir = pathlib.Path(options.logdir).expanduser()
+  stored = logdir / 'config.yaml'
+  if not stored.is_file():
+    raise ConfigError(
+        f'{logdir}: no run here, config.yaml is missing; give the folder of a '
+        'run as --logdir.')
+  configlib.resolve((), overrides, Config.load(stored), flags=(*EVAL,))
+  startup.prepare()
+  from .run import evaluate
+  return evaluate.run(
+      str(logdir), episodes=options.episodes, seed=options.seed,
+      checkpoint=options.checkpoint, json=options.json,
+      video=options.video or None, envs=options.envs or None,
+      overrides=overrides) or 0
+
+
+def _parse(flags, arguments):
+  """Returns Config of the command's flags, names of presets, other words."""
+  options = Config({name: default for name, (default, _) in flags.items()})
+  presets, overrides = [], []
+  for chunk in configlib.chunks(arguments):
+    name, words = configlib.split(chunk)
+    if name == 'configs':
+      if not words:
+        raise ConfigError("'--configs' needs the name of a preset.")
+      presets += words
+    elif name in options:
+      value = configlib.value_of_flag(options, name, words)
+      options = options.update({name: value})
+    else:
+      overrides += chunk
+  return options, presets, overrides
+
+
+def _stored(overrides):
+  """Returns the settings of the run in --logdir, None if there is none."""
+  given = [words[-1] for name, words in map(
+      configlib.split, configlib.chunks(overrides))
+      if name == 'logdir' and words]
+  if not given:
+    return None
+  path = pathlib.Path(given[-1]).expanduser() / 'config.yaml'
+  if not path.is_file():
+    return None
+  print(f'No --configs: settings from {path}.', file=sys.stderr)
+  return Config.load(path)
+
+
+def _help_train(arguments):
+  _, presets, overrides = _parse(TRAIN, arguments)
+  config = configlib.resolve(presets, overrides)
+  about, groups = configlib.describe()
+  lines = [
+      USAGE,
+      'Trains, or goes on with the run in --logdir (with its settings if no '
+      '--configs are given).', '',
+      'Presets (--configs merges several in order)']
+  lines += [_entry(name, text) for name, text in about.items()]
+  lines += ['', 'Flags']
+  lines += [_entry(f'--{name}', text) for name, (_, text) in TRAIN.items()]
+  lines += [
+      '', f"Keys and their values{' with these settings' * bool(arguments)}. "
+      'Lists: 84 84 or 84,84. A regular', "expression sets all keys that it "
+      "matches from the start: '--.*\\.norm' layer"]
+  for group, keys in groups.items():
+    lines += ['', group]
+    lines += [
+        _entry(f'--{key} {_value(config[key])}', text)
+        for key, text in keys.items()]
+  return _print(lines)
+
+
+def _help_eval(arguments):
+  lines = [
+      USAGE, 'Runs episodes on fixed seeds and reports the return. Settings '
+      'come from the run;', 'keys such as --env.config.lanes_count 4 change '
+      'them.', '', 'Flags']
+  lines += [
+      _entry(f'--{name} {_value(default) * (default is not False)}', text)
+      for name, (default, text) in EVAL.items()]
+  return _print(lines)
+
+
+def _value(value):
+  return str(value) if isinstance(value, str) and value else show(value)
+
+
+def _entry(name, text):
+  """Formats a name, two spaces in, and its description in a second column."""
+  width = min(shutil.get_terminal_size().columns, 100)
+  rows = textwrap.wrap(text, max(width - 40, 30))
+  if len(name) > 35:
+    rows.insert(0, '')
+  return '\n'.join(
+      f"{'  ' + name * (not i):<40}{row}".rstrip() for i, row in
+      enumerate(rows))
+
+
+def _print(lines):
+  try:
+    print('\n'.join(lines), flush=True)
+  except BrokenPipeError:  # The reader, such as head, has seen enough.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  return 0
+
+
+COMMANDS = {'train': (_train, _help_train), 'eval': (_eval, _help_eval)}

@@ -1,0 +1,336 @@
+"""The configuration: immutable, typed by its defaults, set by presets, flags.
+
+`resolve` merges presets of `configs.yaml` in order, then command-line flags.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import os
+import pathlib
+import re
+from typing import Any
+
+from . import files, schema, yamlfile
+from .errors import ConfigError
+from .schema import check, suggest
+
+# Below these, any key is taken and its value read as YAML: the environment
+# knows its own keys and checks them.
+OPEN = ('env.config',)
+
+
+class Config(Mapping):
+  """An immutable tree of settings with attribute, item and dotted access.
+
+  `config.rssm.deter`, `config['rssm']['deter']` and `config['rssm.deter']`
+  are the same; `**config.rssm` passes a group as arguments. Lists become
+  tuples. Two configurations are equal if their settings are.
+  """
+
+  __slots__ = ('_data',)
+
+  def __init__(self, mapping: Mapping[str, Any] | None = None):
+    """Builds the tree.
+
+    Args:
+      mapping: nested or dotted keys to values; later keys win.
+
+    Raises:
+      ConfigError: a key is no text, or a value no bool, number, text, list,
+        mapping or None.
+    """
+    data = {}
+    for key, value in _leaves(mapping or {}):
+      _insert(data, key, _frozen(key, value))
+    object.__setattr__(self, '_data', {
+        k: Config(v) if isinstance(v, dict) else v for k, v in data.items()})
+
+  def __getitem__(self, key: str) -> Any:
+    value = self
+    for part in key.split('.'):
+      if not isinstance(value, Config):
+        raise KeyError(key)
+      value = value._data[part]
+    return value
+
+  def __getattr__(self, name: str) -> Any:
+    if name in Config.__slots__ or name not in self._data:
+      raise AttributeError(f"The configuration has no key '{name}'.")
+    return self._data[name]
+
+  def __setattr__(self, name: str, value: Any):
+    raise AttributeError(
+        f"The configuration is immutable; use update({{'{name}': ...}}).")
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._data)
+
+  def __len__(self) -> int:
+    return len(self._data)
+
+  def __reduce__(self):
+    return Config, (self.to_dict(),)
+
+  def __repr__(self) -> str:
+    return f'Config({self.to_dict()})'
+
+  @property
+  def flat(self) -> dict[str, Any]:
+    """Dotted names of all leaves and their values; lists are tuples."""
+    return dict(_leaves(self))
+
+  def update(self, mapping: Mapping[str, Any]) -> 'Config':
+    """Returns a copy with some values changed.
+
+    Args:
+      mapping: nested, dotted or regular-expression keys to values, applied in
+        order. The type of a value comes from the value that it replaces: text
+        is read as that type, whole numbers may be written 2e2.
+
+    Raises:
+      ConfigError: no such key, or a value of another type.
+    """
+    data = self.to_dict()
+    for name, value in _leaves(mapping):
+      for key in self.match(name):
+        if key in OPEN and value != {}:
+          raise ConfigError(
+              f"'{key}' is a group of keys but got {schema.show(value)}.")
+        if not is_open(key):
+          _insert(data, key, schema.convert(key, self[key], value))
+        else:
+          _insert(data, key, value)
+    return Config(data)
+
+  def match(self, name: str, flags: Sequence[str] = ()) -> list[str]:
+    """Returns the keys that a dotted name or regular expression means.
+
+    Args:
+      name: with a character outside [A-Za-z0-9_.-], a regular expression that
+        is matched from the start against all keys but the open ones.
+      flags: further names to suggest when there is no such key.
+
+    Raises:
+      ConfigError: none.
+    """
+    if is_open(name):
+      return [name]
+    leaves = [key for key in self.flat if not is_open(key)]
+    if re.search(r'[^A-Za-z0-9_.-]', name):
+      try:
+        found = [key for key in leaves if re.match(name, key)]
+      except re.error as error:
+        raise ConfigError(
+            f"'{name}' is no valid regular expression: {error}.") from None
+      if not found:
+        raise ConfigError(f"No key matches the regular expression '{name}'.")
+      return found
+    if name in leaves:
+      return [name]
+    inside = [key for key in leaves if key.startswith(name + '.')]
+    if inside:
+      raise ConfigError(
+          f"'{name}' is a group of keys; set one of {', '.join(inside)}.")
+    raise ConfigError(f"Unknown key '{name}'.{suggest(name, leaves, flags)}")
+
+  def to_dict(self) -> dict[str, Any]:
+    """Returns plain nested dicts and lists."""
+    return _plain(self)
+
+  def save(self, path: str | os.PathLike) -> None:
+    """Writes YAML, whole or not at all.
+
+    Raises:
+      OSError: the disk is full or the folder not writable.
+    """
+    files.write_text(path, yamlfile.dump(self.to_dict()))
+
+  @classmethod
+  def load(cls, path: str | os.PathLike) -> 'Config':
+    """Reads a file of `save`, over the defaults.
+
+    Raises:
+      ConfigError: no such file, no valid YAML, unknown key or wrong type.
+    """
+    data = yamlfile.read(path)
+    try:
+      return Config(presets()['defaults']).update(data)
+    except ConfigError as error:
+      raise ConfigError(f'{path}: {error}') from None
+
+
+def source() -> pathlib.Path:
+  """Returns configs.yaml: in the package, or beside it in a source tree."""
+  here = pathlib.Path(__file__).resolve().parent
+  inside = here / 'configs.yaml'
+  return inside if inside.is_file() else here.parent / 'configs.yaml'
+
+
+def presets() -> dict[str, dict[str, Any]]:
+  """Returns the presets of configs.yaml, name to changes, `defaults` first.
+
+  Raises:
+    ConfigError: the file is missing or damaged.
+  """
+  return yamlfile.read(source())
+
+
+def resolve(
+    names: Sequence[str] = (), overrides: Sequence[str] = (),
+    base: Config | None = None, flags: Sequence[str] = ()) -> Config:
+  """Merges presets in order, then flags, and checks the result.
+
+  Args:
+    names: presets; a name may hold several, separated by commas.
+    overrides: arguments of the command line, such as '--rssm.deter', '200'.
+    base: what is changed; by default, the preset `defaults`.
+    flags: further flags to suggest when a key is unknown.
+
+  Raises:
+    ConfigError: unknown preset or key, wrong type, or a value out of range.
+  """
+  known = presets()
+  config = Config(known['defaults']) if base is None else base
+  for name in (x for text in names for x in text.split(',') if x):
+    if name not in known:
+      raise ConfigError(
+          f"Unknown preset '{name}'.{suggest(name, known)} "
+          f'Presets: {", ".join(known)}.')
+    config = config.update(known[name])
+  for chunk in chunks(overrides):
+    name, words = split(chunk)
+    config = config.update({
+        key: value_of_flag(config, key, words)
+        for key in config.match(name, flags)})
+  check(config)
+  return config
+
+
+def chunks(arguments: Sequence[str]) -> list[list[str]]:
+  """Splits arguments into flags, each with the words that follow it.
+
+  Raises:
+    ConfigError: a word stands before the first flag.
+  """
+  result = []
+  for argument in arguments:
+    if re.match('--.', argument):
+      result.append([argument])
+    elif result:
+      result[-1].append(argument)
+    else:
+      raise ConfigError(
+          f"Unexpected argument '{argument}'. Flags look like --key value.")
+  return result
+
+
+def split(chunk: Sequence[str]) -> tuple[str, list[str]]:
+  """Returns name and words of ['--a', '1', '2'] or ['--a=1', '2']."""
+  name, equals, word = chunk[0][2:].partition('=')
+  return name, [word] * bool(equals) + list(chunk[1:])
+
+
+def value_of_flag(config: Config, key: str, words: Sequence[str]) -> Any:
+  """Returns what the words after the flag of a key mean.
+
+  Open keys are read as YAML; text for other keys is left to `update`.
+
+  Raises:
+    ConfigError: too many words, too few, or no YAML.
+  """
+  default = None if is_open(key) else config[key]
+  if not words:
+    if isinstance(default, bool) or True in schema.CHOICES.get(key, ()):
+      return True
+    raise ConfigError(f"'--{key}' needs a value.")
+  if isinstance(default, tuple):
+    parts = [x.strip(' []') for word in words for x in word.split(',')]
+    return [x for x in parts if x]
+  if is_open(key):
+    if len(words) == 1 and re.fullmatch(r'[-+.\deE]+(,[-+.\deE]+)+', words[0]):
+      words = words[0].split(',')
+    values = [yamlfile.parse(word) for word in words]
+    return values if len(values) > 1 else values[0]
+  if len(words) > 1:
+    raise ConfigError(
+        f"'--{key}' takes one value but got {len(words)}: {' '.join(words)}.")
+  return words[0]
+
+
+def describe() -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+  """Reads the comments of configs.yaml.
+
+  The comment above or beside a preset or a default is its description; a line
+  `## Name` begins a group of defaults.
+
+  Returns:
+    presets: name to description.
+    groups: name to dotted key to description.
+  """
+  about, groups, path, comment, keys = {}, {}, [], [], {}
+  for line in source().read_text().splitlines():
+    text = line.strip()
+    match = re.match(r'( *)(\w+):(.*?)(?:\s#\s(.*))?$', line)
+    if text.startswith('## '):
+      keys = groups.setdefault(text[3:], {})
+    elif text.startswith('#'):
+      comment.append(text[1:].strip())
+    else:
+      if match:
+        indent, name, value, beside = match.groups()
+        path = path[:len(indent) // 2] + [name]
+        description = ' '.join(comment + [beside] * bool(beside))
+        if not indent:
+          about[name] = description
+        elif path[0] == 'defaults' and value:
+          keys['.'.join(path[1:])] = description
+      comment = []
+  del about['defaults']
+  return about, groups
+
+
+def is_open(key: str) -> bool:
+  """Tells whether a key lies in a subtree that takes any key."""
+  return any(key == x or key.startswith(x + '.') for x in OPEN)
+
+
+def _leaves(mapping, prefix=''):
+  """Yields dotted keys and values; an empty mapping is a leaf, too."""
+  for key, value in mapping.items():
+    if not isinstance(key, str) or not key:
+      raise ConfigError(f"'{prefix}{key}': keys must be text.")
+    if not isinstance(value, Mapping):
+      yield prefix + key, value
+    elif value:
+      yield from _leaves(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, {}
+
+
+def _insert(data, key, value):
+  """Puts a leaf into nested dicts; an empty group keeps what is in it."""
+  *path, last = key.split('.')
+  for part in path:
+    if not isinstance(data.get(part), dict):
+      data[part] = {}
+    data = data[part]
+  if value != {} or not isinstance(data.get(last), dict):
+    data[last] = value
+
+
+def _frozen(key, value):
+  """The value with lists as tuples and mappings in lists as Config."""
+  if isinstance(value, (list, tuple)):
+    return tuple(
+        Config(x) if isinstance(x, Mapping) else _frozen(key, x)
+        for x in value)
+  if value is None or isinstance(value, (bool, int, float, str, dict)):
+    return value
+  raise ConfigError(
+      f"'{key}' must be a number, text, list, mapping or null but is "
+      f'{schema.show(value)}, a {type(value).__name__}.')
+
+
+def _plain(value):
+  if isinstance(value, Mapping):
+    return {k: _plain(v) for k, v in value.items()}
+  return [_plain(x) for x in value] if isinstance(value, tuple) else value

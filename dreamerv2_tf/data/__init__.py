@@ -1,0 +1,1 @@
+"""Collecting and keeping experience: driver, replay, counters."""

@@ -1,0 +1,1 @@
+"""Networks: layers, distributions, RSSM, encoder, decoder, heads, optimizer."""

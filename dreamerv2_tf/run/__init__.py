@@ -1,0 +1,1 @@
+"""Loops that put agent, environments and files together."""

@@ -1,0 +1,269 @@
+import copy
+import pickle
+import re
+import time
+
+import pytest
+
+from dreamerv2_tf import config as configlib
+from dreamerv2_tf.config import Config, resolve
+from dreamerv2_tf.errors import ConfigError
+
+PRESETS = [
+    'defaults', 'highway', 'highway_kinematics', 'atari', 'crafter',
+    'dmc_vision', 'dmc_proprio', 'debug']
+
+
+def test_attribute_item_and_dotted_access_agree():
+  config = Config({'a': 1, 'b': {'c': [2, 3]}, 'b.d.e': 'x'})
+  assert config.a == config['a'] == 1
+  assert config.b.c == config['b']['c'] == config['b.c'] == (2, 3)
+  assert config.b.d.e == 'x'
+  assert dict(**config.b) == {'c': (2, 3), 'd': {'e': 'x'}}
+  assert config.flat == {'a': 1, 'b.c': (2, 3), 'b.d.e': 'x'}
+  assert config.to_dict() == {'a': 1, 'b': {'c': [2, 3], 'd': {'e': 'x'}}}
+  assert 'b.d' in config and 'b.x' not in config and 'a.x' not in config
+  with pytest.raises(AttributeError, match="no key 'rssm'"):
+    config.rssm
+  with pytest.raises(KeyError):
+    config['b.x']
+
+
+def test_is_immutable_equal_copied_and_pickled():
+  config = resolve(['highway'])
+  with pytest.raises(AttributeError, match='immutable; use update'):
+    config.seed = 3
+  with pytest.raises(TypeError):
+    config['seed'] = 3
+  changed = config.update({'seed': 3})
+  assert (config.seed, changed.seed) == (0, 3)
+  assert changed != config and changed.update({'seed': 0}) == config
+  assert pickle.loads(pickle.dumps(config)) == config
+  assert copy.deepcopy(config) == config
+
+
+def test_mappings_within_lists_survive():
+  config = Config({'a': [{'b': [1]}, {'b': [2]}]})
+  assert config.a[1].b == (2,)
+  assert config.to_dict() == {'a': [{'b': [1]}, {'b': [2]}]}
+
+
+@pytest.mark.parametrize('key, text, want', [
+    ('steps', '2e2', 200),
+    ('steps', '12345678901234567', 12345678901234567),  # No float is exact.
+    ('dmc_camera', '-1', -1),
+    ('discount', '1', 1.0),
+    ('model_opt.lr', '3e-4', 3e-4),
+    ('deterministic', 'false', False),
+    ('deterministic', 'True', True),
+    ('render_size', '84,32', (84, 32)),
+    ('render_size', '[84, 32]', (84, 32)),
+    ('grad_heads', 'decoder', ('decoder',)),
+    ('grad_heads', '', ()),
+    ('encoder.mlp_keys', '$^', '$^'),
+    ('task', '1e4', '1e4'),
+    ('precision', '32', 32),
+    ('precision', 'BF16', 'bf16'),
+    ('jit', 'true', True),
+    ('jit', 'auto', 'auto'),
+    ('expl_behavior', 'plan2explore', 'Plan2Explore'),
+    ('expl_behavior', 'model_loss', 'ModelLoss'),
+    ('rssm.discrete', 'False', 0),
+    ('actor_ent', '1e-3', 1e-3),
+    ('actor_ent', 'linear(3e-2, 3e-3, 1e4)', 'linear(3e-2,3e-3,1e4)'),
+    ('actor_grad_mix', 'warmup(10,0.1)', 'warmup(10,0.1)'),
+])
+def test_flags_are_read_in_the_type_of_the_default(key, text, want):
+  for overrides in [f'--{key}', text], [f'--{key}={text}']:
+    got = resolve([], overrides)[key]
+    assert got == want and type(got) is type(want)
+
+
+def test_lists_and_bare_flags():
+  config = resolve([], [
+      '--render_size', '84', '32', '--eval_state_mean', '--jit', '--seed=4'])
+  assert config.render_size == (84, 32)
+  assert config.eval_state_mean is True and config.jit is True
+  assert config.seed == 4
+
+
+@pytest.mark.parametrize('overrides, message', [
+    (['--rssm.deter', '2.5'], "'rssm.deter' must be a whole number such as "
+                              "1024 but is '2.5'"),
+    (['--rssm.deter', 'True'], "whole number such as 1024 but is 'True'"),
+    (['--steps', '1e30'], 'whole number'),
+    (['--steps', 'nan'], 'whole number'),
+    (['--discount', 'high'], "finite number such as 0.99 but is 'high'"),
+    (['--discount', 'inf'], 'finite number'),
+    (['--deterministic', '1'], "True or False but is '1'"),
+    (['--render_size', '84', 'x'], "'render_size' must be a whole number"),
+    (['--render_size', '84'], 'a height and a width but is 84'),
+    (['--precision', '64'], 'must be one of 16, 32, bf16 but is '),
+    (['--expl_behavior', 'Plan2Explor'], "Did you mean 'Plan2Explore'"),
+    (['--actor_ent', 'linear(1,2)'], 'must be a number or linear'),
+    (['--actor_ent', 'linear(1,2,0)'], 'must be a number or linear'),
+    (['--actor_ent', 'cosine(1,2,3)'], 'must be a number or linear'),
+    (['--discount', 'linear(1,2,3)'], 'finite number'),
+    (['--seed'], "'--seed' needs a value"),
+    (['--seed', '1', '2'], 'takes one value but got 2: 1 2'),
+    (['7'], "Unexpected argument '7'"),
+    (['-seed', '7'], "Unexpected argument '-seed'"),
+    (['--rsm.deter', '7'], "Unknown key 'rsm.deter'. Did you mean 'rssm.deter"),
+    (['--deter', '7'], "Unknown key 'deter'. Did you mean 'rssm.deter'?"),
+    (['--num_envs', '7'], "Did you mean 'envs'?"),
+    (['--rssm', '7'], "'rssm' is a group of keys; set one of rssm.ensemble"),
+    (['--.*nothing', '7'], "No key matches the regular expression '.*nothing'"),
+    (['--(', '7'], r"'\(' is no valid regular expression"),
+    (['--envs', '0'], "'envs' must be at least 1 but is 0"),
+    (['--steps', '0'], "'steps' must be at least 1"),
+    (['--seed', '-1'], "'seed' must be at least 0 but is -1"),
+    (['--dataset.length', '1'], "'dataset.length' must be at least 2"),
+    (['--dataset.batch', '0'], "'dataset.batch' must be at least 1"),
+    (['--encoder.cnn_kernels', '4,0'], "'encoder.cnn_kernels' must be at leas"),
+    (['--discount', '1.5'], r"'discount' must be in \[0, 1\] but is 1.5"),
+    (['--env_timeout', '0'], "'env_timeout' must be above 0"),
+    (['--replay.maxlen', '3'], r'at least replay.minlen \(50\) but is 3'),
+    (['--decoder.mlp_keys', '('], 'must be a regular expression'),
+    (['--env.config', '3'], "'env.config' is a group of keys but got 3"),
+    (['--env.config.a', '[1'], 'Invalid YAML'),
+    (['--env.config.a', '2020-01-01'], "'env.config.a' must be a number, text"),
+    (['--env.config.a', '!!python/object/apply:os.system [ls]'],
+     'Invalid YAML'),
+])
+def test_wrong_flags_say_what_is_wrong(overrides, message):
+  with pytest.raises(ConfigError, match=message):
+    resolve([], overrides)
+
+
+def test_unknown_preset():
+  with pytest.raises(ConfigError, match=(
+      "Unknown preset 'higway'. Did you mean 'highway'.*Presets: defaults")):
+    resolve(['higway'])
+
+
+def test_presets_merge_in_order_and_flags_win():
+  assert resolve(['highway', 'debug']).rssm.deter == 32
+  assert resolve(['debug', 'highway']).rssm.deter == 200
+  assert resolve(['highway,debug']) == resolve(['highway', 'debug'])
+  flags = ['--rssm.deter', '7', '--rssm.deter', '8']
+  assert resolve(['highway', 'debug'], flags).rssm.deter == 8
+
+
+def test_base_replaces_the_defaults():
+  base = resolve(['highway'], ['--seed', '5'])
+  config = resolve([], ['--envs', '3'], base)
+  assert config == base.update({'envs': 3})
+
+
+def test_regular_expressions_match_from_the_start():
+  config = resolve([], ['--.*\\.norm', 'layer', '--(actor|critic)_opt.lr', '1'])
+  assert config.rssm.norm == config.expl_head.norm == 'layer'
+  assert config.reward_norm.momentum == 1.0  # No dot before its `norm`.
+  assert config.actor_opt.lr == config.critic_opt.lr == 1.0
+  assert config.model_opt.lr == 1e-4
+  assert resolve(['crafter']).decoder.norm == 'layer'
+
+
+def test_environment_keys_are_open_typed_by_yaml_and_merged_deeply():
+  config = resolve(['highway'], [
+      '--env.config.observation.scaling', '2', '--env.config.lanes_count=3',
+      '--env.config.speeds', '20', '25.5', '--env.config.pair', '84,84',
+      '--env.config.name', 'a,b', '--env.config.on', 'true',
+      '--env.config.action', '{type: Discrete}', '--env.config.none', 'null'])
+  assert config.env.config.observation.scaling == 2
+  assert config.env.config.observation.observation_shape == (128, 32)
+  rest = {k: v for k, v in config.env.config.items() if k != 'observation'}
+  assert rest == {
+      'lanes_count': 3, 'speeds': (20, 25.5), 'pair': (84, 84), 'name': 'a,b',
+      'on': True, 'action': {'type': 'Discrete'}, 'none': None}
+  # A regular expression for our keys leaves theirs alone.
+  config = config.update({'env.config.a.normalize': True})
+  assert config.update({r'.*\.norm': 'layer'}).env == config.env
+
+
+@pytest.mark.parametrize('name', PRESETS)
+def test_presets_are_valid_and_survive_the_disk(name, tmp_path):
+  config = resolve([name])
+  config.save(tmp_path / 'config.yaml')
+  loaded = Config.load(tmp_path / 'config.yaml')
+  assert loaded == config
+  for key, value in config.flat.items():
+    assert type(loaded[key]) is type(config[key]), (key, value)
+  assert resolve([name, 'debug']).steps == 1000
+
+
+def test_presets_and_their_values():
+  assert list(configlib.presets()) == PRESETS
+  atari = resolve(['atari'])
+  assert (atari.rssm.deter, atari.discount, atari.train_every) == (
+      600, 0.999, 16)
+  assert (atari.model_opt.lr, atari.loss_scales.discount) == (2e-4, 5.0)
+  vision = resolve(['dmc_vision'])
+  assert (vision.kl.free, vision.pred_discount) == (1.0, False)
+  assert vision.grad_heads == ('decoder', 'reward')
+  highway = resolve(['highway'])
+  assert highway.precision == 32
+  assert highway.env.config.observation.type == 'GrayscaleObservation'
+  assert resolve(['highway_kinematics']).env.obs_scale == 10.0
+
+
+def test_every_key_has_a_description():
+  presets, groups = configlib.describe()
+  described = [key for keys in groups.values() for key in keys]
+  assert described == list(resolve([]).flat)
+  texts = [*presets.values(), *(x for y in groups.values() for x in y.values())]
+  assert list(presets) == PRESETS[1:] and all(texts)
+  assert groups['Replay']['replay.capacity'] == (
+      'Steps kept; the oldest episodes are dropped; 0: all.')
+
+
+@pytest.mark.parametrize('text, message', [
+    ('', 'empty, or no mapping'),
+    ('# Only a comment.', 'empty, or no mapping'),
+    ('- 1', 'empty, or no mapping'),
+    ('seed: 1\nseed: 2', 'line 2.*duplicate key "seed"'),
+    ('seed: [1', 'Invalid YAML'),
+    ('task: !!python/object/apply:os.system [touch x]', 'Invalid YAML'),
+    ('a: &a [1]\nb: *a', r'line 2: aliases \(\*name\) are not taken'),
+    ('a: ' + 60 * '[', 'nested deeper than 50'),
+    ('sed: 1', "Unknown key 'sed'. Did you mean 'seed'"),
+    ('rssm: 1', "'rssm' is a group of keys"),
+    ('rssm:', "'rssm' is a group of keys"),
+    ('rssm: {deter: 2.5}', "'rssm.deter' must be a whole number"),
+    ('seed: true', "'seed' must be a whole number such as 0 but is True"),
+    ('1: 2', "'1': keys must be text"),
+    ('env: {config: 3}', "'env.config' is a group"),
+    ('task: 2020-01-01', "'task' must be text"),
+    ('seed: \0', 'Invalid YAML'),
+])
+def test_damaged_files_are_refused_by_name(text, message, tmp_path):
+  path = tmp_path / 'config.yaml'
+  path.write_text(text)
+  with pytest.raises(ConfigError, match=re.escape(str(path)) + '.*' + message):
+    Config.load(path)
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_hostile_files_are_refused_quickly(tmp_path):
+  path = tmp_path / 'config.yaml'
+  bomb = 'a: &a [x]\n' + ''.join(
+      f'{y}: &{y} [{", ".join([f"*{x}"] * 9)}]\n'
+      for x, y in zip('abcdefghi', 'bcdefghij'))
+  merge = 'a: &a {x: 1}\n' + ''.join(
+      f'{y}: &{y} {{<<: [{", ".join([f"*{x}"] * 9)}]}}\n'
+      for x, y in zip('abcdefghi', 'bcdefghij'))
+  start = time.monotonic()
+  for text, message in [
+      (bomb, 'aliases'), (merge, 'aliases'),
+      ('a: ' + 300_000 * '[', 'nested deeper'),
+      (f'a: [{"1," * 400_000}]', 'more than 10000 keys and values'),
+      ('seed: 1\n' + 'x' * 20_000_000, 'larger than 1000000 bytes')]:
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+      Config.load(path)
+  assert time.monotonic() - start < 4  # Each within a second, on any machine.
+  path.write_bytes(b'seed: \xff\xfe')
+  with pytest.raises(ConfigError, match='not UTF-8'):
+    Config.load(path)
+  with pytest.raises(ConfigError, match='No such file'):
+    Config.load(tmp_path / 'missing.yaml')
