@@ -1,0 +1,102 @@
+"""Step counter and the questions asked about it, all restorable."""
+
+import functools
+
+
+class Every:
+  """True at the first call and then once every `every` steps.
+
+  A late call answers once; the following calls catch up one by one, so that
+  the number of answers does not depend on how often the question is asked.
+
+  Code: danijar/dreamerv2 common/when.py, Every.
+  Differs: negative values mean never, as 0 does; has a state.
+  """
+
+  def __init__(self, every: float):
+    """Args: every: distance in the steps passed to the call; 0: never."""
+    self._every = every
+    self._last = None
+
+  def __call__(self, step: 'int | Counter') -> bool:
+    step = int(step)
+    if self._every <= 0:
+      return False
+    if self._last is None:
+      self._last = step
+      return True
+    if step >= self._last + self._every:
+      self._last += self._every
+      return True
+    return False
+
+  def state(self) -> dict:
+    return {'last': self._last}
+
+  def load_state(self, state: dict) -> None:
+    self._last = state['last']
+
+
+class Once:
+  """True at the first call only."""
+
+  def __init__(self):
+    self._once = True
+
+  def __call__(self) -> bool:
+    once, self._once = self._once, False
+    return once
+
+  def state(self) -> dict:
+    return {'once': self._once}
+
+  def load_state(self, state: dict) -> None:
+    self._once = state['once']
+
+
+class Until:
+  """True while the step is below `until`; always if that is 0."""
+
+  def __init__(self, until: float):
+    self._until = until
+
+  def __call__(self, step: 'int | Counter') -> bool:
+    return not self._until or int(step) < self._until
+
+  def state(self) -> dict:
+    return {}
+
+  def load_state(self, state: dict) -> None:
+    del state  # The answer depends on the argument alone.
+
+
+@functools.total_ordering
+class Counter:
+  """A number of steps that parts of a run share and compare like an int."""
+
+  def __init__(self, initial: int = 0):
+    self.value = initial
+
+  def __int__(self) -> int:
+    return int(self.value)
+
+  def __eq__(self, other) -> bool:
+    return int(self) == other
+
+  def __lt__(self, other) -> bool:
+    return int(self) < other
+
+  def __add__(self, other) -> int:
+    return int(self) + other
+
+  def __repr__(self) -> str:
+    return f'Counter({int(self)})'
+
+  def increment(self, amount: int = 1) -> None:
+    self.value += amount
+
+  def state(self) -> dict:
+    return {'value': int(self)}
+
+  def load_state(self, state: dict) -> None:
+    self.value = state['value']

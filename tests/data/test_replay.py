@@ -1,0 +1,518 @@
+import collections
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dreamerv2_tf import errors
+from dreamerv2_tf.data import replay as replaylib
+from dreamerv2_tf.data import store as storelib
+
+SPACES = {
+    'code': ((2,), np.int32),  # Number of the episode, row within it.
+    'action': ((2,), np.float32),
+    'reward': ((), np.float32),
+    'is_first': ((), bool),
+    'is_last': ((), bool),
+    'is_terminal': ((), bool),
+    'log_speed': ((), np.float32),
+}
+
+
+def make_rows(number, steps):
+  """Transitions of an episode in which every row tells where it is from."""
+  return [{
+      'code': np.array([number, row]),
+      'action': np.ones(2) * (row > 0),
+      'reward': float(row),
+      'is_first': row == 0,
+      'is_last': row == steps,
+      'is_terminal': row == steps,
+      'log_speed': 0.0,
+  } for row in range(steps + 1)]
+
+
+def make_episode(number, steps):
+  rows = make_rows(number, steps)
+  return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+
+@pytest.fixture
+def make(tmp_path):
+  """Makes replays of one folder; closes their datasets at the end."""
+  made = []
+
+  def function(directory=tmp_path / 'eps', **kwargs):
+    made.append(replaylib.Replay(directory, **{'spaces': SPACES, **kwargs}))
+    return made[-1]
+
+  yield function
+  for replay in made:
+    for dataset in list(replay._datasets):
+      dataset.close()
+
+
+def fill(replay, lengths, start=0):
+  for number, steps in enumerate(lengths, start):
+    assert replay.add_episode(make_episode(number, steps))
+
+
+def check_joined(batches, maxlen=0):
+  """Rows go on within an episode unless is_first is set; returns sequences."""
+  rows = {
+      key: np.concatenate([batch[key] for batch in batches], 1)
+      for key in batches[0]}
+  assert rows['is_first'][:, 0].all()
+  sequences = []
+  for code, first in zip(rows['code'], rows['is_first'], strict=True):
+    starts = [*np.flatnonzero(first), len(first)]
+    for begin, end in zip(starts, starts[1:], strict=False):
+      part = code[begin:end]
+      assert (part[:, 0] == part[0, 0]).all()
+      np.testing.assert_array_equal(
+          part[:, 1], part[0, 1] + np.arange(end - begin))
+      assert not maxlen or end - begin <= maxlen
+      sequences.append((part[0, 0], part[0, 1], end - begin, end < len(first)))
+  return sequences
+
+
+def equal(left, right):
+  assert left.keys() == right.keys()
+  for key in left:
+    np.testing.assert_array_equal(left[key], right[key], err_msg=key)
+
+
+def test_rows_of_zero_and_one_become_an_episode_file(make, tmp_path):
+  replay = make()
+  for row in make_rows(5, 3):
+    replay.add_step(row, worker=2)
+  [path] = (tmp_path / 'eps').iterdir()
+  assert path.name.startswith('000000000000-') and path.name.endswith('-3.npz')
+  with np.load(path) as arrays:
+    assert arrays['action'].tolist() == [[0, 0], [1, 1], [1, 1], [1, 1]]
+    assert arrays['reward'].tolist() == [0, 1, 2, 3]
+    assert arrays['is_first'].tolist() == [True, False, False, False]
+    assert arrays['is_last'].tolist() == [False, False, False, True]
+    assert arrays['code'].dtype == np.int32 and 'log_speed' in arrays
+
+
+def test_workers_do_not_mix(make):
+  replay = make()
+  rows = make_rows(0, 3), make_rows(1, 2)
+  for worker, row in [(0, 0), (1, 0), (1, 1), (0, 1), (1, 2), (0, 2), (0, 3)]:
+    replay.add_step(rows[worker][row], worker)
+  check_joined([next(replay.dataset(4, 10)) for _ in range(3)])
+  assert replay.stats['total_episodes'] == 2
+  assert replay.stats['total_steps'] == 5
+
+
+def test_a_cut_episode_ends_as_truncated(make):
+  replay = make()
+  assert not replay.end_episode(0)
+  for row in make_rows(0, 5)[:3]:
+    replay.add_step(row)
+  assert replay.end_episode(0) and not replay.end_episode(0)
+  [name] = replay._index
+  episode = replay._store.load(name)
+  assert episode['is_last'].tolist() == [False, False, True]
+  assert not episode['is_terminal'].any()
+
+
+def test_totals_survive_a_restart(make):
+  replay = make()
+  fill(replay, [3, 4, 5])
+  want = replay.stats
+  assert want['total_steps'] == want['loaded_steps'] == 12
+  again = make()
+  assert {**again.stats, 'ram_bytes': 0} == {**want, 'ram_bytes': 0}
+  again.add_episode(make_episode(9, 2))
+  assert [storelib.parse(x)[0] for x in again._index] == [0, 1, 2, 3]
+
+
+def test_short_and_invalid_episodes_are_counted(make, caplog):
+  replay = make(minlen=3)
+  for steps in (0, 2, 2):
+    assert not replay.add_episode(make_episode(0, steps))
+  bad = make_episode(0, 5)
+  assert not replay.add_episode({**bad, 'reward': np.full(6, np.nan)})
+  assert not replay.add_episode({**bad, 'reward': np.zeros(5)})
+  assert not replay.add_episode({k: bad[k] for k in bad if k != 'action'})
+  assert replay.stats['episodes_rejected'] == 6
+  assert replay.stats['total_episodes'] == 0
+  assert [x.message.split(':')[0] for x in caplog.records] == [
+      'rejected short episode', 'rejected invalid episode']
+
+
+def test_a_worker_that_starts_again_leaves_its_episode(make, caplog):
+  replay = make()
+  for row in make_rows(0, 5)[:3] + make_rows(1, 2):
+    replay.add_step(row)
+  assert replay.stats['total_episodes'] == 1
+  assert 'rejected unfinished episode' in caplog.text
+
+
+def test_rows_with_other_keys_are_rejected(make, caplog):
+  replay = make()
+  rows = make_rows(0, 2)
+  del rows[1]['code']
+  for row in rows:
+    replay.add_step(row)
+  assert replay.stats['episodes_rejected'] == 1 and "'code'" in caplog.text
+
+
+def test_each_row_of_a_batch_continues_the_one_before(make):
+  replay = make(minlen=1, maxlen=0)
+  fill(replay, [3, 30, 7, 12])
+  batches = [next(x) for x in [replay.dataset(3, 8)] for _ in range(40)]
+  for batch in batches:
+    assert 'log_speed' not in batch
+    assert {k: (v.shape, v.dtype.name) for k, v in batch.items()} == {
+        'code': ((3, 8, 2), 'int32'), 'action': ((3, 8, 2), 'float32'),
+        'reward': ((3, 8), 'float32'), 'is_first': ((3, 8), 'bool'),
+        'is_last': ((3, 8), 'bool'), 'is_terminal': ((3, 8), 'bool')}
+    np.testing.assert_array_equal(batch['reward'], batch['code'][..., 1])
+  sequences = check_joined(batches)
+  # With minlen 1 and no maxlen each sequence is a whole episode.
+  for number, first, length, whole in sequences:
+    assert first == 0
+    assert not whole or length == [4, 31, 8, 13][number]
+
+
+@pytest.mark.parametrize('minlen, maxlen, ends', [
+    (5, 5, False), (5, 5, True), (3, 8, False), (4, 0, True)])
+def test_sequences_follow_the_rule_of_the_original(make, minlen, maxlen, ends):
+  replay = make(minlen=minlen, maxlen=maxlen, prioritize_ends=ends)
+  fill(replay, [20])
+  rng = np.random.default_rng(0)
+  drawn = collections.Counter(
+      replay._sample_sequence(rng)[1:] for _ in range(6000))
+  want = collections.Counter()
+  total = 21
+  for less in range(minlen):
+    length = max(minlen, min(total, maxlen or total) - less)
+    outcomes = total - length + 1 + (minlen if ends else 0)
+    for index in range(outcomes):
+      start = min(index, total - length)
+      want[start, start + length] += 1 / minlen / outcomes
+  assert drawn.keys() <= want.keys()
+  for key, share in want.items():
+    assert abs(drawn[key] / 6000 - share) < 5 * np.sqrt(share / 6000), key
+
+
+@pytest.mark.parametrize('ram', [2e9, 500, 0])
+def test_sampling_is_uniform_whatever_is_in_ram(make, ram):
+  replay = make(ram=ram)
+  fill(replay, [9] * 20)
+  dataset = replay.dataset(10, 10)
+  counts = np.zeros(20)
+  for _ in range(200):
+    for number, *_ in check_joined([next(dataset)]):
+      counts[number] += 1
+  assert counts.sum() == 2000 and replay.stats['ram_bytes'] <= ram
+  # 43.8 is the 0.999 quantile of chi-square with 19 degrees of freedom.
+  assert ((counts - 100) ** 2 / 100).sum() < 43.8
+
+
+def test_batches_depend_on_the_seed_only(make, tmp_path):
+  fill(make(), [5, 9, 14])
+  take = lambda **kwargs: [
+      next(x) for x in [make(**kwargs).dataset(2, 7)] for _ in range(10)]
+  want, again, other = take(seed=1), take(seed=1, ram=0), take(seed=2)
+  for left, right in zip(want, again, strict=True):
+    equal(left, right)
+  assert any(
+      (x['code'] != y['code']).any() for x, y in zip(want, other, strict=True))
+  replay = make(seed=1)
+  first, second = replay.dataset(2, 7), replay.dataset(2, 7)
+  equal(next(first), want[0])
+  assert (next(second)['code'] != want[0]['code']).any()
+
+
+def test_running_episodes_are_sampled_if_asked(make):
+  for ongoing in (False, True):
+    replay = make(ongoing=ongoing, minlen=2)
+    if not ongoing:
+      fill(replay, [4])
+    for row in make_rows(7, 30)[:6]:
+      replay.add_step(row, worker=3)
+    for row in make_rows(8, 30)[:2]:  # One step: too short.
+      replay.add_step(row, worker=4)
+    batches = [next(x) for x in [replay.dataset(2, 6)] for _ in range(20)]
+    seen = {number for number, *_ in check_joined(batches)}
+    assert seen == ({0, 7} if ongoing else {0})
+
+
+@pytest.mark.parametrize('lengths', [[], [3, 4]])
+def test_only_short_episodes_are_an_error_with_both_numbers(make, lengths):
+  replay = make(minlen=50)
+  for number, steps in enumerate(lengths):
+    replay.add_episode(make_episode(number, steps))
+  with pytest.raises(errors.ConfigError, match=(
+      f'longest of {len(lengths)} has {max(lengths, default=0)} steps, '
+      'replay.minlen is 50')):
+    next(replay.dataset(2, 10))
+
+
+def test_stored_episodes_below_minlen_are_not_sampled(make, caplog):
+  fill(make(), [2, 9, 3])
+  replay = make(minlen=5)
+  assert '2 of 3 stored episodes have fewer steps' in caplog.text
+  batches = [next(x) for x in [replay.dataset(2, 9)] for _ in range(10)]
+  assert {number for number, *_ in check_joined(batches)} == {1}
+
+
+@pytest.mark.parametrize('kwargs', [
+    {'minlen': 0}, {'minlen': 5, 'maxlen': 4}, {'capacity': -1}])
+def test_senseless_lengths_are_refused(make, kwargs):
+  with pytest.raises(errors.ConfigError, match='expected 1 <= minlen'):
+    make(**kwargs)
+
+
+def test_spaces_can_come_from_the_first_episode(make):
+  fill(make(), [4])
+  batch = next(make(spaces=None).dataset(2, 3))
+  assert batch['code'].dtype == np.int32 and 'log_speed' not in batch
+  with pytest.raises(errors.ConfigError, match='no episode to sample'):
+    make(make()._store.directory.parent / 'empty', spaces=None).dataset(2, 3)
+
+
+def test_capacity_deletes_the_oldest(make, tmp_path):
+  replay = make(capacity=20)
+  fill(replay, [5, 6, 7, 8])
+  assert [x.steps for x in replay._index.values()] == [7, 8]
+  assert sorted(x.name for x in (tmp_path / 'eps').iterdir()) == sorted(
+      replay._index)
+  assert replay.stats['loaded_steps'] == 15
+  assert replay.stats['total_steps'] == 26
+  replay.add_episode(make_episode(9, 100))  # Longer than the capacity alone.
+  assert [x.steps for x in replay._index.values()] == [100]
+
+
+def test_a_crash_before_the_deletion_is_corrected_on_start(make, tmp_path):
+  fill(make(), [5, 5, 5])
+  replay = make(capacity=10)
+  replay.dataset(2, 4)
+  assert len(os.listdir(tmp_path / 'eps')) == 2
+  assert [storelib.parse(x)[0] for x in replay._index] == [1, 2]
+
+
+def test_planned_episodes_outlive_their_eviction(make, tmp_path, caplog):
+  replay = make(capacity=10, ram=0)
+  fill(replay, [5, 5])
+  dataset = replay.dataset(4, 5, prefetch=2)
+  batches = [next(dataset)]
+  fill(replay, [5, 5], start=2)
+  assert len(os.listdir(tmp_path / 'eps')) == 4
+  batches += [next(dataset), next(dataset)]
+  assert {n for n, *_ in check_joined(batches)} == {0, 1}
+  batches += [next(dataset) for _ in range(5)]
+  assert {n for n, *_ in check_joined(batches)} == {0, 1, 2, 3}
+  assert not caplog.records
+  dataset.close()
+  fill(replay, [5], start=4)
+  assert len(os.listdir(tmp_path / 'eps')) == 2
+
+
+def test_a_damaged_episode_is_replaced_while_training(make, tmp_path, caplog):
+  fill(make(), [6, 7, 8, 9])
+  replay = make(ram=0)
+  for number, name in enumerate(replay._index):
+    path = tmp_path / 'eps' / name
+    if number == 1:
+      data = bytearray(path.read_bytes())
+      data[data.index(b'code.npy') + 160] ^= 1  # In its values.
+      path.write_bytes(data)
+    if number == 2:
+      path.unlink()
+  dataset = replay.dataset(4, 5)
+  batches = [next(dataset) for _ in range(40)]
+  assert {n for n, *_ in check_joined(batches)} == {0, 3}
+  assert sorted(x.message[:16] for x in caplog.records) == [
+      'skipped corrupt ', 'skipped episode ']
+  assert len(os.listdir(tmp_path / 'quarantine')) == 1
+  assert replay.stats['episodes_skipped'] == 2
+  assert replay.stats['loaded_steps'] == 15
+
+
+def test_no_good_episode_left_is_an_error_and_not_a_loop(make, tmp_path):
+  fill(make(), [6, 7])
+  replay = make()
+  for path in (tmp_path / 'eps').iterdir():
+    path.unlink()
+  with pytest.raises(errors.ConfigError, match='no episode to sample'):
+    next(replay.dataset(2, 5))
+
+
+@pytest.mark.parametrize('capacity', [0, 40])
+@pytest.mark.parametrize('ongoing', [False, True])
+def test_a_resumed_run_sees_the_same_batches(
+    make, tmp_path, caplog, capacity, ongoing):
+  kwargs = {'capacity': capacity, 'ongoing': ongoing, 'ram': 300, 'seed': 3,
+            'minlen': 2, 'maxlen': 9}
+  stream = [
+      (worker, row) for number in range(30)
+      for worker, row in zip(
+          [number % 2] * 40, make_rows(number, 3 + number % 7), strict=False)]
+
+  def go(replay, dataset, begin, end):
+    """A row at a time, every third one a batch."""
+    batches = []
+    for index in range(begin, end):
+      worker, row = stream[index]
+      replay.add_step(row, worker)
+      if index % 3 == 0 and index >= 21:
+        batches.append(next(dataset))
+    return batches
+
+  def save(replay, dataset):
+    rows = {k: list(x.rows) for k, x in replay._running.items()}
+    return json.dumps([replay.state(), dataset.state()]), rows
+
+  def resume(directory, saved, running):
+    replay = make(directory, **kwargs)
+    replay_state, dataset_state = json.loads(saved)
+    replay.load_state(replay_state)
+    for worker, rows in running.items():
+      for row in rows:
+        replay.add_step(row, worker)
+    dataset = replay.dataset(3, 5)
+    dataset.load_state(dataset_state)
+    assert dataset.state() == dataset_state
+    return replay, dataset
+
+  def check(got, want):
+    assert len(got) == len(want) > 10
+    for left, right in zip(got, want, strict=True):
+      equal(left, right)
+    got[0]['is_first'][:, 0] = True  # It may continue what came before.
+    check_joined(got)
+
+  replay = make(**kwargs)
+  dataset = replay.dataset(3, 5)
+  go(replay, dataset, 0, 60)
+  first = save(replay, dataset)
+  batches = go(replay, dataset, 60, 100)
+  second = save(replay, dataset)
+  # Killed before the second checkpoint is written, or after newer episodes
+  # are: some that the checkpoint knows are evicted, some it does not know.
+  shutil.copytree(tmp_path / 'eps', tmp_path / 'one')
+  check(go(*resume(tmp_path / 'one', *first), 60, 100), batches)
+  batches = go(replay, dataset, 100, 140)
+  shutil.copytree(tmp_path / 'eps', tmp_path / 'two')
+  again, resumed = resume(tmp_path / 'two', *second)
+  check(go(again, resumed, 100, 140), batches)
+  assert not caplog.records
+  for name in ('total_steps', 'total_episodes', 'loaded_steps'):
+    assert again.stats[name] == replay.stats[name], name
+  # The masked files were replaced one by one: no episode is there twice.
+  seqs = [storelib.parse(x)[0] for x in os.listdir(tmp_path / 'two')]
+  assert len(seqs) == len(set(seqs))
+
+
+def test_states_without_a_batch_between_them_keep_planned_files(
+    make, tmp_path, caplog):
+  replay = make(capacity=10, ram=0)
+  fill(replay, [5, 5])
+  dataset = replay.dataset(4, 6)
+  next(dataset)
+  replay.state()
+  fill(replay, [5, 5], start=2)
+  for _ in range(3):
+    replay.state()
+  assert len(os.listdir(tmp_path / 'eps')) == 4
+  check_joined([next(dataset) for _ in range(5)])
+  replay.state()
+  replay.state()
+  assert len(os.listdir(tmp_path / 'eps')) == 2 and not caplog.records
+
+
+def test_newer_episodes_can_be_kept(make):
+  replay = make()
+  fill(replay, [3, 4])
+  state = replay.state()
+  fill(replay, [5, 6])
+  for mask, steps, seq in [(False, 18, 4), (True, 7, 2)]:
+    again = make()
+    again.load_state(state, mask=mask)
+    assert again.stats['total_steps'] == again.stats['loaded_steps'] == steps
+    assert again.state()['next_seq'] == seq
+
+
+def test_another_batch_shape_starts_new_sequences(make, caplog):
+  replay = make()
+  fill(replay, [9, 9])
+  dataset = replay.dataset(2, 4)
+  next(dataset)
+  other = make().dataset(3, 4)
+  other.load_state(dataset.state())
+  assert 'the batch shape changed' in caplog.text
+  check_joined([next(other) for _ in range(5)])
+
+
+def test_planned_rows_of_lost_running_episodes_are_drawn_anew(make, caplog):
+  replay = make(ongoing=True)
+  for row in make_rows(0, 9)[:6]:
+    replay.add_step(row)
+  dataset = replay.dataset(2, 4)
+  next(dataset)
+  fill(replay, [6], start=1)
+  again = make(ongoing=True)
+  resumed = again.dataset(2, 4)
+  resumed.load_state(dataset.state())
+  assert 'episode 0 is missing' in caplog.text
+  batches = [next(resumed) for _ in range(5)]
+  assert {n for n, *_ in check_joined(batches)} == {1}
+
+
+CHILD = """
+import resource, sys
+import numpy as np
+from dreamerv2_tf.data import replay
+rows = 250
+flags = np.arange(rows) == 0, np.arange(rows) == rows - 1
+writer = replay.Replay(sys.argv[1], maxlen=10, ram=20e6)
+start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for number in range(70):
+  writer.add_episode({
+      'image': np.full((rows, 64, 64, 3), number, np.uint8),
+      'action': np.zeros((rows, 2)), 'reward': np.zeros(rows),
+      'is_first': flags[0], 'is_last': flags[1], 'is_terminal': flags[1]})
+dataset = writer.dataset(16, 10)
+seen = set()
+for _ in range(100):
+  seen |= set(next(dataset)['image'][..., 0, 0, 0].flat)
+dataset.close()
+end = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(len(seen), (end - start) / 1e3)
+"""
+
+
+def test_memory_is_bounded_with_a_store_larger_than_it(tmp_path):
+  output = subprocess.run(
+      [sys.executable, '-c', CHILD, tmp_path / 'eps'], check=True, text=True,
+      stdout=subprocess.PIPE,
+      cwd=pathlib.Path(replaylib.__file__).parents[2]).stdout
+  seen, megabytes = output.split()
+  assert int(seen) == 70
+  assert float(megabytes) < 20 + 40  # Store: 215 MB.
+
+
+def test_starting_reads_no_values(make, tmp_path):
+  fill(make(), [3])
+  [path] = (tmp_path / 'eps').iterdir()
+  for seq in range(1, 3000):
+    os.link(path, path.with_name(f'{seq:012d}-{"a" * 32}-3.npz'))
+  code = (
+      'import sys, time; from dreamerv2_tf.data import replay; '
+      'begin = time.time(); x = replay.Replay(sys.argv[1]); '
+      'print(x.stats["total_steps"], time.time() - begin)')
+  steps, seconds = subprocess.run(
+      [sys.executable, '-c', code, tmp_path / 'eps'], check=True, text=True,
+      stdout=subprocess.PIPE,
+      cwd=pathlib.Path(replaylib.__file__).parents[2]).stdout.split()
+  assert int(steps) == 9000 and float(seconds) < 10

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from dreamerv2_tf.data import when
+
+
+def test_every_answers_at_the_first_call_and_catches_up():
+  every = when.Every(10)
+  steps = [3, 4, 12, 13, 14, 45, 46, 47, 48]
+  # Due at 3, 13, 23, 33, 43: late answers follow call by call.
+  assert [s for s in steps if every(s)] == [3, 13, 45, 46, 47]
+
+
+@pytest.mark.parametrize('never', [0, -1])
+def test_every_zero_is_never(never):
+  every = when.Every(never)
+  assert not any(every(step) for step in range(5))
+
+
+def test_once():
+  once = when.Once()
+  assert [once(), once(), once()] == [True, False, False]
+
+
+def test_until():
+  assert [when.Until(2)(s) for s in (0, 1, 2, 3)] == [True, True, False, False]
+  assert when.Until(0)(10 ** 9)
+
+
+def test_counter_compares_like_an_int():
+  counter = when.Counter(4)
+  counter.increment()
+  counter.increment(2)
+  assert counter == 7 and counter != 6 and counter < 8 and counter >= 7
+  assert int(counter) == 7 and counter + 1 == 8
+  assert when.Every(5)(counter)
+
+
+@pytest.mark.parametrize('make, ask', [
+    (lambda: when.Every(7), lambda x, step: x(step)),
+    (when.Once, lambda x, step: x()),
+    (lambda: when.Until(25), lambda x, step: x(step)),
+    (when.Counter, lambda x, step: x.increment(step) or int(x)),
+])
+def test_state_resumes_exactly(make, ask):
+  whole, before, after = make(), make(), make()
+  want = [ask(whole, step) for step in range(0, 50, 3)]
+  got = [ask(before, step) for step in range(0, 21, 3)]
+  after.load_state(json.loads(json.dumps(before.state())))
+  got += [ask(after, step) for step in range(21, 50, 3)]
+  assert got == want
