@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         'out of memory; lower replay.ram, dataset.batch or envs',
         StorageError.exit_code, arguments)
   except OSError as error:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
+                       errno.EACCES):
       return _fail(error, StorageError.exit_code, arguments)
     if error.errno == errno.ENAMETOOLONG:
       return _fail(error, ConfigError.exit_code, arguments)

@@ -72,7 +72,8 @@ def convert(key: str, default: Any, value: Any) -> Any:
   try:
     return read(value)
   except (ValueError, OverflowError):
-    example = f' such as {show(default)}' if default not in ('', True) else ''
+    plain = default == '' or isinstance(default, bool)
+    example = '' if plain else f' such as {show(default)}'
     raise ConfigError(
         f"'{key}' must be {name}{example} but is {show(value)}.") from None
 

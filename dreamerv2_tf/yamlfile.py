@@ -48,7 +48,7 @@ def parse(text: str) -> Any:
   from ruamel.yaml.error import YAMLError
   try:
     return _loader().load(text)
-  except (YAMLError, ValueError, RecursionError) as error:
+  except (YAMLError, ValueError, KeyError, RecursionError) as error:
     lines = str(error).splitlines()
     problem = getattr(error, 'problem', None) or (lines or ['unreadable'])[0]
     mark = getattr(error, 'problem_mark', None)

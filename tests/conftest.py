@@ -1,12 +1,16 @@
 """Fixtures that several test files share."""
 
+import functools
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
 from dreamerv2_tf import config, startup
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 startup.prepare()  # Tests compute as the command does.
 
@@ -18,13 +22,22 @@ def tiny() -> config.Config:
 
 
 @pytest.fixture
-def command(tmp_path):
-  """Runs `python -m dreamerv2_tf` in an empty folder that is also HOME."""
+def python(tmp_path):
+  """Runs Python as a child in an empty folder that is also HOME."""
 
-  def run(*arguments, timeout=60, env=None):
+  def run(*arguments, timeout=60, env=None, **kwargs):
+    env = {
+        **os.environ, 'HOME': str(tmp_path), 'PYTHONPATH': str(ROOT),
+        **(env or {})}
+    kwargs = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **kwargs}
     return subprocess.run(
-        [sys.executable, '-m', 'dreamerv2_tf', *arguments],
-        cwd=tmp_path, capture_output=True, text=True, timeout=timeout,
-        env={**os.environ, 'HOME': str(tmp_path), **(env or {})})
+        [sys.executable, *arguments], cwd=tmp_path, text=True, timeout=timeout,
+        env=env, **kwargs)
 
   return run
+
+
+@pytest.fixture
+def command(python):
+  """Runs `python -m dreamerv2_tf` as a child in an empty folder."""
+  return functools.partial(python, '-m', 'dreamerv2_tf')

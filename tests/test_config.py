@@ -24,9 +24,9 @@ def test_attribute_item_and_dotted_access_agree():
   assert config.to_dict() == {'a': 1, 'b': {'c': [2, 3], 'd': {'e': 'x'}}}
   assert 'b.d' in config and 'b.x' not in config and 'a.x' not in config
   with pytest.raises(AttributeError, match="no key 'rssm'"):
-    config.rssm
+    _ = config.rssm
   with pytest.raises(KeyError):
-    config['b.x']
+    _ = config['b.x']
 
 
 def test_is_immutable_equal_copied_and_pickled():
@@ -235,6 +235,7 @@ def test_every_key_has_a_description():
     ('env: {config: 3}', "'env.config' is a group"),
     ('task: 2020-01-01', "'task' must be text"),
     ('seed: \0', 'Invalid YAML'),
+    ('jit: !!bool maybe', 'Invalid YAML'),
 ])
 def test_damaged_files_are_refused_by_name(text, message, tmp_path):
   path = tmp_path / 'config.yaml'

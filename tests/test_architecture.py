@@ -1,0 +1,151 @@
+"""Reads every module of the package: who imports whom, and what none does."""
+
+import ast
+import pathlib
+
+import pytest
+
+import dreamerv2_tf
+
+PACKAGE = pathlib.Path(dreamerv2_tf.__file__).resolve().parent
+
+# A module imports from its own line or from earlier ones.
+LAYERS = [
+    ['errors', 'files'],
+    ['schema', 'yamlfile', 'config', 'startup'],
+    ['report'],
+    ['envs'],
+    ['data'],
+    ['tfutils'],
+    ['rlmath'],
+    ['nets'],
+    ['world_model'],
+    ['actor_critic'],
+    ['exploration'],
+    ['agent'],
+    ['run'],
+    ['api'],
+    ['cli'],
+    ['__init__', '__main__'],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# What learns is blind to where its data comes from and goes to.
+LEARNER = {
+    'tfutils', 'rlmath', 'nets', 'world_model', 'actor_critic', 'exploration',
+    'agent'}
+FORBIDDEN = {
+    **dict.fromkeys(LEARNER, {'files', 'startup', 'report', 'envs', 'data'}),
+    'data': {'report'}, 'envs': {'report'}}
+
+# These start in a fraction of a second, in each worker as well.
+NO_TENSORFLOW = {
+    'errors', 'files', 'schema', 'yamlfile', 'config', 'startup', 'report',
+    'envs', 'data', 'cli', '__init__', '__main__'}
+TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
+
+MODULES = sorted(PACKAGE.rglob('*.py'))
+
+
+def module_id(path):
+  return path.relative_to(PACKAGE).as_posix()
+
+
+def unit(path):
+  """The name in LAYERS that a module belongs to."""
+  return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+def imports(path):
+  """Yields (dotted module, imported name or None), absolute, of all imports."""
+  inside = path.relative_to(PACKAGE.parent).with_suffix('').parts[:-1]
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from ((alias.name, None) for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+      base = inside[:len(inside) - node.level + 1] if node.level else ()
+      module = '.'.join([*base, *([node.module] if node.module else [])])
+      yield from ((module, alias.name) for alias in node.names)
+
+
+def own_imports(path):
+  """Yields the names in LAYERS that a module imports."""
+  for module, name in imports(path):
+    package, *parts = module.split('.')
+    if package == PACKAGE.name:
+      name = parts[0] if parts else name
+      if name != '__version__':
+        yield name or '__init__'
+
+
+def find(nodes, test):
+  return [node.lineno for node in nodes if test(node)]
+
+
+def test_the_walk_sees_imports():
+  found = set(imports(PACKAGE / 'cli.py'))
+  assert ('dreamerv2_tf.run', 'train') in found  # Within a function.
+  assert ('dreamerv2_tf', 'startup') in found and ('re', None) in found
+  assert {'run', 'config', 'errors'} <= set(own_imports(PACKAGE / 'cli.py'))
+  assert set(own_imports(PACKAGE / 'config.py')) == {
+      'files', 'schema', 'yamlfile', 'errors'}
+
+
+@pytest.mark.parametrize('path', MODULES, ids=module_id)
+def test_imports_point_down(path):
+  me = unit(path)
+  assert me in RANK, f'Give {me} a place in LAYERS.'
+  for name in own_imports(path):
+    assert name in RANK, f'{me} imports {name}, which has no place in LAYERS.'
+    assert RANK[name] <= RANK[me], f'{me} must not import {name}.'
+    assert name not in FORBIDDEN.get(me, ()), f'{me} must not import {name}.'
+
+
+@pytest.mark.parametrize('path', MODULES, ids=module_id)
+def test_imports_name_what_they_take(path):
+  for module, name in imports(path):
+    assert name != '*', f'Star import from {module}.'
+    roots = {module.split('.')[0], f'{module}.{name}'}
+    assert not roots & {'keras', 'tensorflow.keras'} and (
+        not module.startswith('tensorflow.keras')), (
+            'A tf.Module does not see the variables of Keras 3: use tf_keras.')
+    if unit(path) in NO_TENSORFLOW:
+      assert not roots & TENSORFLOW, f'{unit(path)} must not import {module}.'
+
+
+@pytest.mark.parametrize('path', MODULES, ids=module_id)
+def test_no_unsafe_calls_nor_patches(path):
+  nodes = list(ast.walk(ast.parse(path.read_text())))
+  attribute = lambda node, owners, names: (
+      isinstance(node, ast.Attribute) and node.attr in names
+      and isinstance(node.value, ast.Name) and node.value.id in owners)
+  sys_path = lambda node: attribute(node, {'sys'}, {'path'})
+  assert not find(nodes, lambda x: (
+      sys_path(x) and isinstance(x.ctx, ast.Store)
+      or isinstance(x, ast.Attribute) and sys_path(x.value))), (
+          'The import path is the business of the user.')
+  assert not find(nodes, lambda x: attribute(x, {'tf'}, {'keras'})), (
+      'A tf.Module does not see the variables of Keras 3: use tf_keras.')
+  assert not find(nodes, lambda x: (
+      isinstance(x, ast.keyword) and x.arg == 'allow_pickle'
+      and getattr(x.value, 'value', True) is not False)), (
+          'Files are never unpickled.')
+  assert not find(nodes, lambda x: attribute(
+      x, {'pickle', 'cloudpickle'}, {'load', 'loads', 'Unpickler'})), (
+          'Files are never unpickled.')
+  assert not find(nodes, lambda x: (
+      isinstance(x, ast.Call) and isinstance(x.func, ast.Name)
+      and x.func.id in ('eval', 'exec'))), 'Nothing is evaluated.'
+
+
+def test_light_modules_load_no_tensorflow(python):
+  names = ['.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts)
+           for path in MODULES if unit(path) in NO_TENSORFLOW]
+  names = [x.removesuffix('.__init__') for x in names if '__main__' not in x]
+  program = (
+      'import importlib, sys\n'
+      'for name in sys.argv[1:]:\n'
+      '  importlib.import_module(name)\n'
+      '  assert "tensorflow" not in sys.modules, name\n')
+  result = python('-c', program, *names)
+  assert result.returncode == 0, result.stderr
