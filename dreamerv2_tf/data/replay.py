@@ -432,6 +432,11 @@ class Dataset:
     self.wait_seconds += time.perf_counter() - begin
     return batch
 
+  def take_wait(self) -> float:
+    """Returns `wait_seconds` and sets it to zero."""
+    seconds, self.wait_seconds = self.wait_seconds, 0.0
+    return seconds
+
   def state(self) -> dict[str, Any]:
     """Returns generator, stream positions and planned batches; JSON-able."""
     return {

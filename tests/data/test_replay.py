@@ -218,6 +218,15 @@ def test_sampling_is_uniform_whatever_is_in_ram(make, ram):
   assert ((counts - 100) ** 2 / 100).sum() < 43.8
 
 
+def test_the_time_spent_waiting_is_taken_once(make):
+  replay = make()
+  fill(replay, [5])
+  dataset = replay.dataset(2, 7)
+  next(dataset)
+  assert dataset.wait_seconds > 0 and dataset.take_wait() > 0
+  assert dataset.take_wait() == 0
+
+
 def test_batches_depend_on_the_seed_only(make, tmp_path):
   fill(make(), [5, 9, 14])
   take = lambda **kwargs: [
