@@ -1,0 +1,335 @@
+"""The run folder: one writer at a time, its history and its last failure."""
+
+from collections.abc import Mapping, Sequence
+import contextlib
+import datetime
+import errno
+import fcntl
+import importlib.metadata
+import json
+import logging
+import os
+import pathlib
+import platform
+import re
+import socket
+import sys
+import threading
+import time
+import traceback
+from typing import Self
+
+from .. import errors, files
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 60  # Seconds between signs of life of the lock's holder.
+SILENCE = 600  # Seconds without one until --break-lock takes the lock over.
+
+# Keys that decide variables, spaces or the meaning of stored data: a run can
+# not go on with other values. Patterns match the whole dotted key.
+STRUCTURAL = (
+    r'task', r'action_repeat', r'render_size', r'dmc_camera',
+    r'atari_grayscale', r'env\.config(\..*)?', r'env\.obs_scale',
+    r'(rssm|encoder|decoder|actor|critic)\..*', r'\w+_head\..*',
+    r'pred_discount', r'slow_target', r'\w+_opt\.opt', r'expl_behavior',
+    r'disag_(target|models|offset|action_cond)',
+)
+
+
+class RunDir:
+  """Holds the lock of a run folder and writes its records.
+
+  The lock is an flock on the file `lock`, which the kernel releases however
+  the process ends; programs that it starts do not inherit it. As flock may
+  not reach other machines on a network disk, the file also names host and boot
+  and is touched every minute.
+
+  Attributes:
+    path: pathlib.Path of the run folder.
+    config_path: where the resolved configuration is stored.
+  """
+
+  def __init__(self, logdir: str | os.PathLike, break_lock: bool = False):
+    """Creates the folder where it is missing, and locks it.
+
+    Args:
+      logdir: run folder; `~` stands for the home folder.
+      break_lock: take over the lock of another host that gave no sign of life
+        for ten minutes.
+
+    Raises:
+      ConfigError: the name can not be that of a folder.
+      StorageError: the folder can not be created or written.
+      LockedError: another process writes here; nothing was changed.
+    """
+    self._handle = None
+    try:
+      self.path = pathlib.Path(logdir).expanduser()
+      self.config_path = self.path / 'config.yaml'
+      self._created = not self.path.exists()
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._handle = self._open()
+    except (OSError, ValueError, RuntimeError) as error:
+      # Names too long, with a null byte or of an unknown home never work.
+      kind = errors.StorageError
+      if getattr(error, 'errno', None) in (None, errno.ENAMETOOLONG):
+        kind = errors.ConfigError
+      why = getattr(error, 'strerror', None) or error
+      raise kind(
+          f"Can not write to the run folder '{logdir}': {why}. Give a folder "
+          'that you may write to with --logdir.') from error
+    try:
+      self._lock(break_lock)
+    except BaseException:
+      os.close(self._handle)
+      raise
+    self._stop = threading.Event()
+    self._thread = threading.Thread(target=self._beat, daemon=True)
+    self._thread.start()
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exc_info) -> None:
+    self.close()
+
+  def start(
+      self, step: int, argv: Sequence[str],
+      changed: Mapping[str, tuple] | None = None) -> None:
+    """Adds a start to the history in `run.json`; clears a killed run's debris.
+
+    A `failure.json` of the start before moves into its entry.
+
+    Args:
+      step: environment steps before action repeat, 0 in a new run.
+      argv: command line.
+      changed: dotted key to (old, new) value, from `changed`.
+
+    Raises:
+      StorageError: the record can not be written.
+    """
+    history = []
+    if (self.path / 'run.json').exists():
+      try:
+        history = list(_read(self.path / 'run.json')['history'])
+      except (ValueError, KeyError, TypeError) as error:
+        log.warning(
+            'Began a new history: %s is unreadable: %s.',
+            self.path / 'run.json', error)
+    failure = self.path / 'failure.json'
+    if history and failure.exists():
+      with contextlib.suppress(ValueError):
+        history[-1]['failure'] = _read(failure)
+    history.append({
+        'time': _now(), 'host': socket.gethostname(), 'pid': os.getpid(),
+        'step': int(step), 'argv': list(argv),
+        'changed': {k: list(v) for k, v in (changed or {}).items()},
+        'versions': versions()})
+    record = {
+        'versions': versions(), 'host': socket.gethostname(),
+        'history': history}
+    try:
+      files.clean(self.path)
+      files.write_text(self.path / 'run.json', _dumps(record))
+      failure.unlink(missing_ok=True)
+    except OSError as error:
+      raise errors.StorageError(
+          f"Can not write {self.path / 'run.json'}: {error.strerror}."
+      ) from error
+
+  def failure(self, error: BaseException, step: int | None = None) -> None:
+    """Writes `failure.json`, if that is possible at all.
+
+    Args:
+      error: what ended the run; the traceback is added if the user can not act
+        on it (exit status 1).
+      step: environment steps before action repeat.
+    """
+    code = getattr(error, 'exit_code', 1)
+    record = {
+        'time': _now(), 'error': type(error).__name__, 'message': str(error),
+        'exit_code': code, 'step': step}
+    if code == 1:
+      record['traceback'] = ''.join(traceback.format_exception(error))
+    with contextlib.suppress(OSError):
+      files.write_text(self.path / 'failure.json', _dumps(record))
+
+  def close(self) -> None:
+    """Releases the lock; removes a folder that was created and never used."""
+    if self._handle is None:
+      return
+    self._stop.set()
+    self._thread.join()
+    with contextlib.suppress(OSError):
+      if self._created and os.listdir(self.path) == ['lock']:
+        (self.path / 'lock').unlink()
+        self.path.rmdir()
+      else:
+        os.ftruncate(self._handle, 0)
+    os.close(self._handle)
+    self._handle = None
+
+  def _open(self):
+    # Python opens it close-on-exec.
+    return os.open(self.path / 'lock', os.O_RDWR | os.O_CREAT, 0o644)
+
+  def _lock(self, break_lock):
+    """Takes the lock, or raises LockedError before anything is written."""
+    free = _flock(self._handle) and self._current()
+    holder = self._holder()
+    # The same boot is the same kernel, and an earlier boot of this host is
+    # over: in both cases flock tells the truth. Without a holder, too.
+    here = not holder or (
+        holder.get('host') == socket.gethostname() or
+        holder.get('boot_id') == _boot_id() != '')
+    if not (free and here):
+      silent = time.time() - os.fstat(self._handle).st_mtime
+      stale = not here and silent >= SILENCE
+      if not (stale and break_lock):
+        raise errors.LockedError(
+            f"{self.path} is locked by pid {holder.get('pid', 'unknown')} on "
+            f"host {holder.get('host', 'unknown')} since "
+            f"{holder.get('since', 'an unknown time')}"
+            f'{self._advice(here, silent)}')
+      log.warning(
+          'Took over the lock of host %s, silent for %d s.',
+          holder.get('host'), silent)
+      if not free:
+        # A dead host's flock stays with the old file; a new one has none.
+        (self.path / 'lock').unlink()
+        os.close(self._handle)
+        self._handle = self._open()
+        if not (_flock(self._handle) and self._current()):
+          raise errors.LockedError(f'{self.path} was locked at this moment.')
+    record = json.dumps({
+        'pid': os.getpid(), 'host': socket.gethostname(),
+        'boot_id': _boot_id(), 'since': _now()})
+    os.ftruncate(self._handle, 0)
+    os.pwrite(self._handle, record.encode(), 0)
+    os.fsync(self._handle)
+
+  def _advice(self, here, silent):
+    if here:
+      return '. Wait for it, stop it, or give another --logdir.'
+    if silent < SILENCE:
+      return (
+          f', which gave a sign of life {max(silent, 0):.0f} s ago. Stop it '
+          'there, or give another --logdir.')
+    return (
+        f', which gave no sign of life for {silent / 60:.0f} min. If it no '
+        'longer runs there, add --break-lock.')
+
+  def _current(self):
+    """Returns whether the open lock is still the one in the folder."""
+    try:
+      return os.path.samestat(
+          os.fstat(self._handle), os.stat(self.path / 'lock'))
+    except FileNotFoundError:
+      return False
+
+  def _holder(self):
+    """Returns the content of the lock file; empty if nobody is named."""
+    try:
+      holder = json.loads(os.pread(self._handle, 65536, 0))
+    except ValueError:
+      return {}
+    return holder if isinstance(holder, dict) else {}
+
+  def _beat(self):
+    while not self._stop.wait(HEARTBEAT):
+      with contextlib.suppress(OSError):
+        os.utime(self._handle)
+
+
+def changed(old: Mapping, new: Mapping) -> dict[str, tuple]:
+  """Compares two flat configurations.
+
+  Args:
+    old: dotted key to value, as stored with the run.
+    new: the same, as asked for now.
+
+  Returns:
+    Dotted key to (old, new) for each that differs, None where it is missing;
+    without `logdir`, as a run folder may be moved.
+  """
+  keys = sorted((set(old) | set(new)) - {'logdir'})
+  pairs = {key: (old.get(key), new.get(key)) for key in keys}
+  return {k: v for k, v in pairs.items() if _plain(v[0]) != _plain(v[1])}
+
+
+def check_changed(logdir: str | os.PathLike, diff: Mapping[str, tuple]) -> None:
+  """Refuses changes with which a run can not go on.
+
+  Keys that one side does not know, as after an update of this package, count
+  only below `env.config`, whose keys the environment defines.
+
+  Args:
+    logdir: run folder, for the message.
+    diff: dotted key to (old, new), from `changed`.
+
+  Raises:
+    StateError: a key that decides networks, spaces or stored data differs.
+  """
+  bad = {
+      key: pair for key, pair in diff.items()
+      if any(re.fullmatch(pattern, key) for pattern in STRUCTURAL)
+      and (None not in pair or key.startswith('env.config'))}
+  if bad:
+    listing = '; '.join(
+        f'{key} was {old!r}, is now {new!r}' for key, (old, new) in bad.items())
+    raise errors.StateError(
+        f'The run in {logdir} was made with other settings: {listing}. Give '
+        'a new --logdir for the new values, or the old values to go on.')
+
+
+def versions() -> dict[str, str | None]:
+  """Returns the versions of this package and those that decide its results."""
+  names = (
+      'dreamerv2_tf', 'tensorflow', 'numpy', 'gymnasium', 'highway-env')
+  result = {'python': platform.python_version()}
+  for name in names:
+    try:
+      result[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      # Not installed, or under another name, as tensorflow-cpu.
+      result[name] = getattr(sys.modules.get(name), '__version__', None)
+  return result
+
+
+def _flock(handle):
+  """Returns whether the exclusive lock was free; it is taken then."""
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True
+  except BlockingIOError:
+    return False
+  except OSError as error:
+    raise errors.StorageError(
+        f'The disk of the run folder has no file locks: {error.strerror}. '
+        'Give a --logdir on another disk.') from error
+
+
+def _boot_id():
+  """Returns what tells this boot of this machine from all others, or ''."""
+  try:
+    return pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+  except OSError:
+    return ''
+
+
+def _now():
+  return datetime.datetime.now().astimezone().isoformat(timespec='seconds')
+
+
+def _plain(value):
+  """Makes lists and tuples comparable."""
+  return list(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _read(path):
+  return json.loads(path.read_text(encoding='utf-8'))
+
+
+def _dumps(record):
+  return json.dumps(record, indent=2, default=str) + '\n'
