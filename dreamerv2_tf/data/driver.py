@@ -1,0 +1,380 @@
+"""Steps a pool of environments with one policy call for all."""
+
+from collections.abc import Callable, Mapping
+import hashlib
+import logging
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from ..envs import Failure, Pool, check_actions
+
+Row = dict[str, np.ndarray]
+log = logging.getLogger(__name__)
+
+
+class Driver:
+  """Collects rows; the original's driver, with workers that may fail.
+
+  Time convention: a row holds an observation, the reward and flags that came
+  with it, and the action that led to it. For an episode of 3 steps:
+
+      on_reset:  row 0   action zeros, reward 0, is_first
+      on_step:   row 1   row 2   row 3 (is_last)
+      on_episode:  [row 0, row 1, row 2, row 3] stacked, 4 rows
+
+  A worker whose environment fails loses the row that it was working on: its
+  last row becomes is_last, in place and not terminal, `on_cut` is called, and
+  `on_episode` if it has made a step. Other workers go on.
+
+  Results depend on seeds and policy only, never on timing.
+
+  Attributes:
+    policy_state: what the policy returned last; None restarts its memory. Set
+      it to None before another policy.
+    steps: rows that are no reset rows, since the start.
+    episodes: complete episodes, since the start; those cut by a failure count.
+  """
+
+  def __init__(
+      self, pool: Pool, seeds: Callable[[int, int], int | None]):
+    """Begins no episode yet.
+
+    Args:
+      pool: the environments; N of them.
+      seeds: from (worker, index of its episode) to the seed of the reset, or
+        None: nothing is left for this worker. It idles then: the policy gets
+        its last observation again and what it answers is ignored.
+    """
+    self._pool = pool
+    self._seeds = seeds
+    self._action_space = pool.act_space['action']
+    self._workers = [_Worker(_blank(pool.obs_space)) for _ in range(len(pool))]
+    self._on_step, self._on_reset = [], []
+    self._on_episode, self._on_cut = [], []
+    self._times = dict.fromkeys(['env', 'policy', 'overlap'], 0.0)
+    self._since = time.monotonic(), 0
+    self.policy_state = None
+    self.steps = 0
+    self.episodes = 0
+
+  def on_step(self, function: Callable[[Row, int], Any]) -> None:
+    """Calls function(row, worker) after each step."""
+    self._on_step.append(function)
+
+  def on_reset(self, function: Callable[[Row, int], Any]) -> None:
+    """Calls function(row, worker) with the first row of each episode."""
+    self._on_reset.append(function)
+
+  def on_episode(self, function: Callable[[Row, int], Any]) -> None:
+    """Calls function(episode, worker); arrays are [rows, ...]."""
+    self._on_episode.append(function)
+
+  def on_cut(self, function: Callable[[int], Any]) -> None:
+    """Calls function(worker) when its running episode was cut by a failure."""
+    self._on_cut.append(function)
+
+  def __call__(
+      self, policy: Callable, steps: int = 0, episodes: int = 0,
+      overlap: Callable[[], Any] | None = None) -> None:
+    """Goes on until both numbers are reached, or all workers idle.
+
+    Running episodes continue in the next call.
+
+    Args:
+      policy: from (dict of [N, ...] observations, state) to ({'action':
+        [N, A]}, state).
+      steps: at least this many steps of all workers together.
+      episodes: at least this many complete episodes.
+      overlap: called in each iteration while the environments step.
+
+    Raises:
+      ValueError: the policy gave an action that is not in the space.
+      EnvError, NonFiniteError, StateError: see Pool.recv.
+    """
+    steps += self.steps
+    episodes += self.episodes
+    for worker in self._workers:
+      worker.idle = False
+    while self.steps < steps or self.episodes < episodes:
+      self._reset()
+      running = [worker.running for worker in self._workers]
+      if not any(running):
+        if all(worker.idle for worker in self._workers):
+          break
+        continue  # All resets failed; the pool gives up in the end.
+      actions = self._act(policy)
+      self._exchange([
+          ('step', action) if active else None
+          for action, active in zip(actions, running)], overlap)
+
+  def state(self) -> dict[str, Any]:
+    """Returns JSON-able counters, and how to replay the running episodes."""
+    return {
+        'steps': self.steps,
+        'episodes': self.episodes,
+        'workers': [worker.state(self._to_json) for worker in self._workers]}
+
+  def restore(
+      self, state: Mapping[str, Any],
+      on_row: Callable[[Row, int], Any] | None = None) -> None:
+    """Rebuilds the running episodes by replaying their actions.
+
+    A worker whose environment does not come out where it was begins its next
+    episode instead, with a warning.
+
+    Args:
+      state: of `state`, with any number of workers.
+      on_row: called as on_row(row, worker) for each row of these episodes.
+    """
+    self.steps, self.episodes = state['steps'], state['episodes']
+    saved = state['workers'][:len(self._workers)]
+    if len(state['workers']) != len(self._workers):
+      log.warning(
+          f"The state has {len(state['workers'])} environments, now there are "
+          f'{len(self._workers)}; new ones begin their first episode.')
+    plans = {}
+    for index, (worker, record) in enumerate(zip(self._workers, saved)):
+      worker.load(record)
+      if record['running']:
+        plans[index] = [
+            ('reset', record['seed']),
+            *[('step', self._from_json(action))
+              for action in record['actions']]]
+    rows = {index: [] for index in plans}
+    for time_step in range(max(map(len, plans.values()), default=0)):
+      self._pool.send([
+          plans[i][time_step] if time_step < len(plans.get(i, ())) else None
+          for i in range(len(self._workers))])
+      for index, row in enumerate(self._pool.recv()):
+        if isinstance(row, Failure):
+          del plans[index]
+        elif row is not None:
+          name, argument = plans[index][time_step]
+          action = self._zeros() if name == 'reset' else argument
+          rows[index].append({**row, 'action': action})
+          if row['is_last']:
+            del plans[index]
+    for index, episode in rows.items():
+      worker = self._workers[index]
+      if index in plans and _digest(episode[-1]) == saved[index]['digest']:
+        worker.resume(episode, saved[index]['seed'])
+        for row in episode:
+          if on_row:
+            on_row(row, index)
+      else:
+        log.warning(
+            f'The running episode of worker {index} could not be replayed with'
+            f" seed {saved[index]['seed']}; a new one begins.")
+
+  def stats(self) -> dict[str, float]:
+    """Returns rates and times since the call before, and event counts.
+
+    Returns:
+      env_steps_per_s: steps of all workers together per second of wall time.
+      time_env, time_policy, time_overlap: seconds waiting for environments, in
+        the policy, and in the overlapped function.
+      env_failures, env_dropped: failures, and episodes ended by NaN or
+        infinity, since the start.
+    """
+    now = time.monotonic()
+    then, steps = self._since
+    result = {f'time_{key}': value for key, value in self._times.items()}
+    result['env_steps_per_s'] = (self.steps - steps) / max(now - then, 1e-9)
+    result['env_failures'] = self._pool.failures
+    result['env_dropped'] = self._pool.dropped
+    self._times = dict.fromkeys(self._times, 0.0)
+    self._since = now, self.steps
+    return result
+
+  def _reset(self):
+    """Begins an episode for each worker that has none."""
+    commands = [None] * len(self._workers)
+    for index, worker in enumerate(self._workers):
+      if not worker.running and not worker.idle:
+        worker.seed = self._seeds(index, worker.index)
+        worker.idle = worker.seed is None
+        if not worker.idle:
+          worker.index += 1
+          commands[index] = 'reset', worker.seed
+    if any(commands):
+      self._exchange(commands)
+
+  def _act(self, policy):
+    """Returns the actions of all workers, [N, A] float32."""
+    keys = self._pool.obs_space
+    obs = {key: np.stack([worker.row[key] for worker in self._workers])
+           for key in keys}
+    start = time.monotonic()
+    output, self.policy_state = policy(obs, self.policy_state)
+    actions = np.array(output['action'], np.float32)
+    self._times['policy'] += time.monotonic() - start
+    running = [worker.running for worker in self._workers]
+    check_actions(self._action_space, actions[running])
+    if isinstance(self._action_space, gym.spaces.Discrete):
+      actions = np.round(actions)  # One-hot to the bit, as it is replayed.
+    return actions
+
+  def _exchange(self, commands, overlap=None):
+    """Sends commands, then takes in the rows in the order of the workers."""
+    self._pool.send(commands)
+    start = time.monotonic()
+    if overlap:
+      overlap()
+    middle = time.monotonic()
+    results = self._pool.recv()
+    self._times['overlap'] += middle - start
+    self._times['env'] += time.monotonic() - middle
+    for index, (command, result) in enumerate(zip(commands, results)):
+      if isinstance(result, Failure):
+        self._cut(index)
+      elif result is not None:
+        self._take(index, command, result)
+
+  def _take(self, index, command, row):
+    """Adds a row to the episode of a worker and calls the callbacks."""
+    worker = self._workers[index]
+    first = command[0] == 'reset'
+    row = {**row, 'action': self._zeros() if first else command[1]}
+    if first:
+      worker.begin(row)
+    else:
+      worker.add(row)
+      self.steps += 1
+    for function in self._on_reset if first else self._on_step:
+      function(row, index)
+    if row['is_last']:
+      self._finish(index)
+
+  def _cut(self, index):
+    """Ends an episode whose environment failed."""
+    worker = self._workers[index]
+    if not worker.running:
+      return  # It failed in its reset.
+    worker.row['is_last'] = np.bool_(True)
+    for function in self._on_cut:
+      function(index)
+    self._finish(index)
+
+  def _finish(self, index):
+    worker = self._workers[index]
+    rows = worker.end()
+    if len(rows) < 2:
+      return
+    self.episodes += 1
+    episode = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    for function in self._on_episode:
+      function(episode, index)
+
+  def _zeros(self):
+    space = self._action_space
+    size = space.n if isinstance(space, gym.spaces.Discrete) else space.shape[0]
+    return np.zeros(int(size), np.float32)
+
+  def _to_json(self, action):
+    if isinstance(self._action_space, gym.spaces.Discrete):
+      return int(np.argmax(action))
+    return [float(value) for value in action]
+
+  def _from_json(self, action):
+    if isinstance(self._action_space, gym.spaces.Discrete):
+      return np.eye(self._action_space.n, dtype=np.float32)[action]
+    return np.array(action, np.float32)
+
+
+class RandomPolicy:
+  """Uniform random actions from its own seeded generator."""
+
+  def __init__(self, act_space: Mapping[str, gym.Space], seed: int):
+    self._space = act_space['action']
+    self._rng = np.random.default_rng(seed)
+
+  def __call__(
+      self, obs: Mapping[str, np.ndarray], state: Any = None,
+      mode: str | None = None) -> tuple[dict[str, np.ndarray], Any]:
+    """Returns ({'action': [N, A] float32}, state) for N observations."""
+    count = len(next(iter(obs.values())))
+    space = self._space
+    if isinstance(space, gym.spaces.Discrete):
+      indices = self._rng.integers(int(space.n), size=count)
+      return {'action': np.eye(space.n, dtype=np.float32)[indices]}, state
+    action = self._rng.uniform(space.low, space.high, (count, *space.shape))
+    return {'action': action.astype(np.float32)}, state
+
+  def state(self) -> dict[str, Any]:
+    """Returns the JSON-able state of the generator."""
+    return self._rng.bit_generator.state
+
+  def load_state(self, state: Mapping[str, Any]) -> None:
+    self._rng.bit_generator.state = dict(state)
+
+
+class _Worker:
+  """The episode of one environment.
+
+  Attributes:
+    row: the last row, or blank before the first.
+    index: number of episodes begun.
+    seed: of the running episode.
+    idle: no seed is left.
+  """
+
+  def __init__(self, blank):
+    self.row = blank
+    self.index = 0
+    self.seed = None
+    self.idle = False
+    self._rows = []
+
+  @property
+  def running(self):
+    return bool(self._rows)
+
+  def begin(self, row):
+    self.row = row
+    self._rows = [row]
+
+  def add(self, row):
+    self.row = row
+    self._rows.append(row)
+
+  def end(self):
+    rows, self._rows = self._rows, []
+    return rows
+
+  def resume(self, rows, seed):
+    self.row = rows[-1]
+    self.seed = seed
+    self._rows = rows
+
+  def state(self, to_json):
+    if not self.running:
+      return {'episode': self.index, 'running': False}
+    return {
+        'episode': self.index,
+        'running': True,
+        'seed': self.seed,
+        'actions': [to_json(row['action']) for row in self._rows[1:]],
+        'digest': _digest(self.row)}
+
+  def load(self, record):
+    self.index = record['episode']
+    self.idle = False
+
+
+def _blank(spaces):
+  """An observation of zeros for workers that never began an episode."""
+  return {key: np.zeros(space.shape, space.dtype)
+          for key, space in spaces.items()}
+
+
+def _digest(row):
+  """SHA-256 over keys, dtypes, shapes and values of a row."""
+  result = hashlib.sha256()
+  for key in sorted(row):
+    value = np.asarray(row[key])
+    result.update(f'{key} {value.dtype} {value.shape} '.encode())
+    result.update(value.tobytes())
+  return result.hexdigest()

@@ -1,0 +1,102 @@
+"""Environments: one of them behind a dict interface, and pools of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+
+from ..errors import ConfigError
+from . import gym, highway
+from .gym import Actions, Adapter, Env, check_actions, suggest
+from .pool import Failure, Pool
+
+SUITES = ('highway', 'gym')
+LATER = ('atari', 'dmc', 'crafter', 'minatar')
+
+__all__ = [
+    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'adapt', 'check_actions',
+    'make', 'signature', 'wrap']
+
+
+def make(
+    task: str, config: Any, *, mode: str = 'train', render: bool = False
+) -> Env:
+  """Makes the environment of a task.
+
+  Args:
+    task: `highway_<id>` or `gym_<any Gymnasium id>`, also `gym_module:Id-v0`.
+    config: reads env.config (configuration of the environment), env.obs_scale,
+      action_repeat and time_limit (policy steps).
+    mode: 'train' or 'eval'; the same environment in these suites.
+    render: collect frames.
+
+  Raises:
+    ConfigError: unknown task or environment key, or unsupported space.
+    EnvError: the environment can not be built or breaks its API.
+  """
+  assert mode in ('train', 'eval'), mode
+  suite, _, name = task.partition('_')
+  if suite in LATER:
+    raise ConfigError(
+        f"Task '{task}' belongs to the suite '{suite}', which is not available"
+        f" in this version. Available: {', '.join(SUITES)}.")
+  if suite not in SUITES or not name:
+    raise ConfigError(
+        f"'{task}' is not a known task.{suggest(suite, SUITES)} Write "
+        'highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
+  build = highway.make if suite == 'highway' else gym.make
+  return build(
+      name, config.env.config, scale=config.env.obs_scale, render=render,
+      action_repeat=config.action_repeat, time_limit=config.time_limit)
+
+
+def wrap(
+    env: gymnasium.Env, config: Any, *, name: str | None = None,
+    render: bool = False) -> Env:
+  """Puts an environment that the caller made behind the dict interface.
+
+  Args:
+    env: any Gymnasium environment.
+    config: reads env.obs_scale, action_repeat and time_limit.
+    name: how messages call it; by default its id or class.
+    render: collect frames; env must render rgb_array.
+
+  Raises:
+    ConfigError: a space is not supported.
+    EnvError: the environment breaks its API.
+  """
+  name = name or (env.spec.id if env.spec else type(env.unwrapped).__name__)
+  adapter = Adapter(env.observation_space, scale=config.env.obs_scale)
+  return Env(
+      env, name, adapter, render=render, action_repeat=config.action_repeat,
+      time_limit=config.time_limit)
+
+
+def adapt(
+    task: str, config: Any) -> Callable[[Any], dict[str, Any]]:
+  """Returns the function from plain observations of a task to row keys.
+
+  Builds the environment once to read its spaces. The function is stateless.
+
+  Raises:
+    ConfigError, EnvError: as `make`.
+  """
+  env = make(task, config)
+  env.close()
+  return env.adapter
+
+
+def signature(
+    obs_space: Mapping[str, gymnasium.Space],
+    act_space: Mapping[str, gymnasium.Space]) -> dict[str, str]:
+  """Describes spaces by key, to compare them and to store them as JSON.
+
+  Returns:
+    dict such as {'image': 'uint8 (64, 64, 3)', 'action': 'Discrete(5)'}.
+  """
+  def describe(space):
+    if isinstance(space, gymnasium.spaces.Discrete):
+      return f'Discrete({space.n})'
+    return f'{space.dtype} {space.shape}'
+  return {key: describe(space) for key, space in
+          sorted({**obs_space, **act_space}.items())}

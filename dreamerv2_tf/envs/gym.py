@@ -1,0 +1,590 @@
+"""A Gymnasium environment behind the dict interface of the agent."""
+
+from collections.abc import Callable, Mapping, Sequence
+import difflib
+import importlib
+import inspect
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from ..errors import ConfigError, DreamerError, EnvError, NonFiniteError
+
+RESERVED = ('action', 'reward', 'is_first', 'is_last', 'is_terminal')
+MAX_COMBINATIONS = 512
+
+
+class Env:
+  """One environment: resets and steps to flat dicts of arrays (rows).
+
+  A row holds the observation keys (images [H, W, C] uint8, vectors [n]
+  float32), `reward` float32, `is_first`, `is_last`, `is_terminal` bool, and
+  `log_*` float32. `is_last` is terminated or truncated; `is_terminal` is
+  terminated only, so a time limit never zeroes the discount.
+
+  The constructor resets and steps the environment once to check its API.
+
+  Attributes:
+    obs_space: dict of Gymnasium spaces, one for each key of a row.
+    act_space: {'action': Discrete(n) or Box(-1, 1, (n,), float32)}.
+    adapter: maps plain observations to the observation keys of a row.
+    fps: float; frames of `frames()` for each second of simulated time.
+    advice: list of sentences that the user should see once.
+  """
+
+  def __init__(
+      self, env: gym.Env, name: str, adapter: 'Adapter', *,
+      action_repeat: int = 1, time_limit: int = 0, render: bool = False,
+      logs: Mapping[str, Callable[[gym.Env], float]] | None = None):
+    """Wraps and checks a Gymnasium environment.
+
+    Args:
+      env: made with `render_mode='rgb_array'` if `render` is set.
+      name: how messages call it, such as the task.
+      adapter: built from the observation space of env.
+      action_repeat: environment steps for each step of the policy; rewards
+        are summed.
+      time_limit: policy steps after which an episode is truncated; 0: none.
+      render: collect the frames that `frames` returns.
+      logs: functions of the innermost environment, by `log_` key.
+
+    Raises:
+      ConfigError: the action space is not supported.
+      EnvError: the environment breaks the Gymnasium API.
+    """
+    self.name = name
+    self.adapter = adapter
+    self.fps = float(env.metadata.get('render_fps') or 30)
+    self.advice = []
+    self._env = env
+    self.actions = Actions(env.action_space)
+    self._repeat = action_repeat
+    self._limit = time_limit
+    self._render = render
+    self._logs = dict(logs or {})
+    self._frames = []
+    self._seed = None
+    self._step = 0
+    scalar = lambda: gym.spaces.Box(-np.inf, np.inf, (), np.float32)
+    flag = lambda: gym.spaces.Box(0, 1, (), bool)
+    self.act_space = {'action': self.actions.space}
+    self.obs_space = {
+        **adapter.spaces, 'reward': scalar(), 'is_first': flag(),
+        'is_last': flag(), 'is_terminal': flag(),
+        **{key: scalar() for key in self._logs}}
+    self._check()
+
+  def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
+    """Begins an episode and returns its first row: reward 0, `is_first`.
+
+    Raises:
+      EnvError: the result breaks the API or the observation space.
+      NonFiniteError: the observation holds NaN or infinity.
+    """
+    return self._named(self._reset, seed)
+
+  def step(self, action: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Takes {'action': one-hot [n] or [-1, 1] floats [n]}; returns a row.
+
+    Raises:
+      ValueError: the action is not in the action space.
+      EnvError: the result breaks the API or the observation space.
+      NonFiniteError: observation or reward are NaN or infinite.
+    """
+    return self._named(self._advance, action['action'])
+
+  def render(self) -> np.ndarray:
+    """Returns the current picture, [H, W, 3] uint8; needs `render=True`."""
+    image = self._env.render()
+    if not isinstance(image, np.ndarray) or image.ndim != 3:
+      raise EnvError(
+          f"Environment '{self.name}' rendered {_describe(image)}, expected "
+          'an array [H, W, 3]; it needs render_mode rgb_array.')
+    return np.array(image, np.uint8)
+
+  def frames(self) -> list[np.ndarray]:
+    """Returns the pictures since the step before, [H, W, 3] uint8 each.
+
+    Empty without `render=True`; one per decision where the environment does
+    not show the time between decisions.
+    """
+    return self._frames
+
+  def capture(self) -> None:
+    """Adds the current picture to `frames`."""
+    self._frames.append(self.render())
+
+  def close(self) -> None:
+    self._env.close()
+
+  def _reset(self, seed):
+    self._seed, self._step, self._frames = seed, 0, []
+    result = self._env.reset(seed=seed)
+    problems = _reset_problems(result)
+    if problems:
+      raise _Breach(problems)
+    return self._row(result[0], 0.0, first=True)
+
+  def _advance(self, action):
+    action = self.actions(action)
+    self._step += 1
+    self._frames = []
+    total = 0.0
+    for _ in range(self._repeat):
+      result = self._env.step(action)
+      problems = _step_problems(result)
+      if problems:
+        raise _Breach(problems)
+      obs, reward, terminated, truncated, _ = result
+      total += float(np.asarray(reward).item())
+      if terminated or truncated:
+        break
+    if self._limit and self._step >= self._limit:
+      truncated = True
+    return self._row(obs, total, last=terminated or truncated,
+                     terminal=terminated)
+
+  def _row(self, obs, reward, first=False, last=False, terminal=False):
+    row = self.adapter(obs)
+    reward = np.float32(reward)
+    if not math.isfinite(reward):
+      raise NonFiniteError(f'reward is {reward}.')
+    row.update(
+        reward=reward, is_first=np.bool_(first), is_last=np.bool_(last),
+        is_terminal=np.bool_(terminal))
+    for key, function in self._logs.items():
+      row[key] = np.float32(function(self._env.unwrapped))
+    if self._render:
+      self.capture()
+    return row
+
+  def _named(self, function, argument):
+    """Calls the function; errors say which environment, seed and step."""
+    try:
+      return function(argument)
+    except DreamerError as error:
+      kind = NonFiniteError if isinstance(error, NonFiniteError) else EnvError
+      raise kind(
+          f"Environment '{self.name}', seed {self._seed}, step {self._step}: "
+          f'{error}') from None
+
+  def _check(self):
+    """Resets and steps once; raises one sentence for each breach."""
+    zero = np.zeros(self.actions.space.shape, np.float32)
+    if isinstance(self.actions.space, gym.spaces.Discrete):
+      zero = np.eye(self.actions.space.n, dtype=np.float32)[0]
+    problems = []
+    for name, function, argument in [
+        ('reset(seed=0)', self._reset, 0), ('step()', self._advance, zero)]:
+      try:
+        function(argument)
+      except _Breach as breach:
+        problems += breach.sentences
+      except NonFiniteError:
+        pass  # Data, not API: the run decides what to do with it.
+      except Exception as error:
+        problem = f'{name} raised {type(error).__name__}: {error}.'
+        if 'values to unpack' in str(error):  # In one of Gymnasium's wrappers.
+          problem += (
+              ' reset() must return (observation, info) and step() must return'
+              ' (observation, reward, terminated, truncated, info).')
+        problems.append(problem)
+    if problems:
+      raise EnvError(
+          f"Environment '{self.name}' does not follow the Gymnasium API: "
+          + ' '.join(problems))
+
+
+class Adapter:
+  """Maps plain Gymnasium observations to the observation keys of a row.
+
+  Stateless and picklable. A plain space becomes the key `image` or `vector`,
+  a Dict space its keys, nested ones joined by `_`:
+
+      uint8 Box [H, W, C], [H, W], [C, H, W]   image [H, W, C] uint8
+      other Box                     float32 [n], flattened; uint8 in [0, 1]
+      Discrete, MultiDiscrete       float32 [n], one-hot
+      MultiBinary                   float32 [n]
+
+  Attributes:
+    spaces: dict of Box spaces of the results, by key.
+  """
+
+  def __init__(
+      self, space: gym.Space, *, scale: float = 1.0,
+      axes: Sequence[int] | None = None, bounds: bool = True):
+    """Plans the conversion of each part of the space.
+
+    Args:
+      space: observation space of the environment.
+      scale: factor for float Boxes.
+      axes: transposition that brings uint8 [., ., .] Boxes to [H, W, C]; None
+        takes them as [H, W, C], or as [C, H, W] where only that can be meant.
+      bounds: refuse observations outside of finite bounds.
+
+    Raises:
+      ConfigError: a part of the space is not supported.
+    """
+    self._leaves = {}
+    for path, leaf in _flatten(space):
+      key = '_'.join(path) or ('image' if _is_image(leaf) else 'vector')
+      if key in RESERVED or key.startswith('log_') or key in self._leaves:
+        raise ConfigError(
+            f"Observation key '{key}' is reserved or there twice. Rename it in"
+            ' the environment, for example with a TransformObservation '
+            'wrapper.')
+      self._leaves[key] = _Leaf(path, leaf, scale, axes, bounds)
+    self.spaces = {key: leaf.out for key, leaf in self._leaves.items()}
+
+  def __call__(self, obs: Any) -> dict[str, np.ndarray]:
+    """Checks and converts one observation.
+
+    Raises:
+      EnvError: wrong shape, dtype or range, or a missing key; a sentence for
+        each.
+      NonFiniteError: a float is NaN or infinite.
+    """
+    row, problems = {}, []
+    for key, leaf in self._leaves.items():
+      try:
+        row[key] = leaf(obs)
+      except _Breach as breach:
+        problems += breach.sentences
+    if problems:
+      raise _Breach(problems)
+    return row
+
+
+class Actions:
+  """Maps the agent's actions to those of a Gymnasium space.
+
+  Attributes:
+    space: Discrete(n), acted on by one-hot vectors, or Box(-1, 1, (n,)).
+      MultiDiscrete and MultiBinary become the Discrete space of all
+      combinations, if there are at most 512.
+  """
+
+  def __init__(self, space: gym.Space):
+    """Raises ConfigError where the space is not supported."""
+    self._plain = space
+    sizes = combinations(space)
+    if sizes is not None:
+      count = math.prod(sizes)
+      if not isinstance(space, gym.spaces.Discrete) and (
+          count > MAX_COMBINATIONS):
+        raise ConfigError(
+            f'The action space {space} has {count} combinations, but at most '
+            f'{MAX_COMBINATIONS} are supported. Use fewer choices or a Box.')
+      self.space = gym.spaces.Discrete(count)
+    elif isinstance(space, gym.spaces.Box) and (
+        np.issubdtype(space.dtype, np.floating)):
+      if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise ConfigError(
+            f'The action space {space} is unbounded, so it can not be scaled '
+            'to [-1, 1]. Give it finite bounds, for example with a '
+            'RescaleAction wrapper.')
+      self.space = gym.spaces.Box(
+          -1, 1, (math.prod(space.shape),), np.float32)
+    else:
+      raise ConfigError(
+          f'The action space {space} is not supported. Supported are Discrete,'
+          ' bounded float Box, and MultiDiscrete or MultiBinary of at most '
+          f'{MAX_COMBINATIONS} combinations, for a single agent.')
+
+  def __call__(self, action: np.ndarray) -> Any:
+    """Returns the plain action; raises ValueError if it is not in the space."""
+    check_actions(self.space, action)
+    plain = self._plain
+    if isinstance(plain, gym.spaces.Box):
+      low, high = plain.low.astype(np.float64), plain.high.astype(np.float64)
+      unit = (np.clip(action, -1, 1).reshape(plain.shape) + 1.0) / 2.0
+      return (low + unit * (high - low)).astype(plain.dtype)
+    index = int(np.argmax(action))
+    if isinstance(plain, gym.spaces.Discrete):
+      return index + int(plain.start)
+    values = np.unravel_index(index, combinations(plain))
+    start = getattr(plain, 'start', 0)
+    return (np.reshape(values, plain.shape) + start).astype(plain.dtype)
+
+
+def check_actions(space: gym.Space, actions: np.ndarray) -> None:
+  """Refuses actions that the space of the agent does not hold.
+
+  Args:
+    space: Discrete(n) or Box(-1, 1, (n,)).
+    actions: [..., n], float; one-hot or in [-1, 1].
+
+  Raises:
+    ValueError: wrong size, NaN, not one-hot, or out of range.
+  """
+  actions = np.asarray(actions)
+  if isinstance(space, gym.spaces.Discrete):
+    good = actions.shape[-1:] == (int(space.n),) and np.all(
+        (np.abs(actions) < 1e-2) | (np.abs(actions - 1) < 1e-2)) and np.all(
+            np.abs(actions.sum(-1) - 1) < 1e-2)
+    wanted = f'one-hot vectors of {space.n} values'
+  else:
+    good = actions.shape[-1:] == space.shape and np.all(
+        np.abs(actions) <= 1 + 1e-6)
+    wanted = f'{space.shape[0]} values in [-1, 1]'
+  if not good:
+    raise ValueError(
+        f'The policy gave the actions {actions.tolist()} of shape '
+        f'{actions.shape}, expected {wanted}.')
+
+
+def combinations(space: gym.Space) -> tuple[int, ...] | None:
+  """Numbers of choices of a discrete action space; None for others."""
+  if isinstance(space, gym.spaces.Discrete):
+    return (int(space.n),)
+  if isinstance(space, gym.spaces.MultiDiscrete):
+    return tuple(int(n) for n in space.nvec.ravel())
+  if isinstance(space, gym.spaces.MultiBinary):
+    return (2,) * math.prod(space.shape)
+  return None
+
+
+def make(
+    name: str, kwargs: Mapping[str, Any], *, scale: float = 1.0,
+    render: bool = False, **options: Any) -> Env:
+  """Makes a registered Gymnasium environment, `Id-v0` or `module:Id-v0`.
+
+  Args:
+    name: id of the environment.
+    kwargs: arguments of its constructor.
+    scale: factor for float observations.
+    render: collect frames.
+    **options: `action_repeat` and `time_limit` of Env.
+
+  Raises:
+    ConfigError: unknown id or argument, or a space that is not supported.
+    EnvError: the environment can not be built or breaks the API.
+  """
+  kwargs = plainly(kwargs)
+  if render:
+    kwargs['render_mode'] = 'rgb_array'
+  task = f'gym_{name}'
+  module, _, name = name.rpartition(':')
+  try:
+    if module:
+      importlib.import_module(module)  # It registers its environments.
+    env = gym.make(name, disable_env_checker=True, **kwargs)
+  except ModuleNotFoundError as error:
+    kind = ConfigError if error.name and (
+        module + '.').startswith(error.name + '.') else EnvError
+    raise kind(
+        f"Environment '{task}' needs the module '{error.name}', which can "
+        'not be imported. Install it or add its folder to PYTHONPATH.'
+    ) from None
+  except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
+    why = str(error).split(' Did you mean')[0]
+    raise ConfigError(
+        f"'{task}' is not a known task: {why}"
+        + suggest(name, gym.registry)) from None
+  except Exception as error:
+    _check_arguments(task, name, kwargs)
+    raise EnvError(
+        f"Environment '{task}' can not be built: {type(error).__name__}: "
+        f'{error}') from error
+  if type(env.unwrapped).__module__.startswith('highway_env.'):
+    env.close()
+    raise ConfigError(
+        f"Write the task as 'highway_{name}', which knows its image layout.")
+  if render and env.render_mode != 'rgb_array':
+    raise ConfigError(f"Environment '{task}' can not render rgb_array.")
+  return Env(
+      env, task, Adapter(env.observation_space, scale=scale),
+      render=render, **options)
+
+
+def suggest(word: str, choices: Sequence[str]) -> str:
+  """Returns ' Did you mean ...?' with the nearest choice, or ''."""
+  near = difflib.get_close_matches(word, list(choices), 1)
+  return f" Did you mean '{near[0]}'?" if near else ''
+
+
+def plainly(value: Any) -> Any:
+  """Turns tuples to lists and mappings to dicts, all the way down."""
+  if isinstance(value, Mapping):
+    return {key: plainly(inner) for key, inner in value.items()}
+  if isinstance(value, list | tuple):
+    return [plainly(inner) for inner in value]
+  return value
+
+
+class _Breach(EnvError):
+  """Breaks of the environment API, one sentence each."""
+
+  def __init__(self, sentences):
+    super().__init__(' '.join(sentences))
+    self.sentences = list(sentences)
+
+
+class _Leaf:
+  """Checks and converts one part of an observation space."""
+
+  def __init__(self, path, space, scale, axes, bounds):
+    self._path = path
+    self._name = f"observation '{'.'.join(path)}'" if path else 'observation'
+    self._space = space
+    self._scale = np.float32(1)
+    self._low = self._high = None
+    if _is_image(space):
+      self._axes = _image_axes(space, axes)
+      shape = [(space.shape + (1,))[axis] for axis in self._axes]
+      self.out = gym.spaces.Box(0, 255, tuple(shape), np.uint8)
+      return
+    self._axes = None
+    if isinstance(space, gym.spaces.Box):
+      count = math.prod(space.shape)
+      if np.issubdtype(space.dtype, np.floating):
+        self._scale = np.float32(scale)
+      elif space.dtype == np.uint8:
+        self._scale = np.float32(1 / 255)
+      low, high = space.low.astype(float), space.high.astype(float)
+      finite = np.isfinite(low).any() or np.isfinite(high).any()
+      if bounds and finite:
+        # Rounding in the environment is not worth a run.
+        slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 1)
+        self._low, self._high = low - slack, high + slack
+    elif isinstance(space, gym.spaces.MultiBinary):
+      count = math.prod(space.shape)
+    elif isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+      count = sum(combinations(space))
+      sizes = np.reshape(combinations(space), space.shape)
+      self._low = np.asarray(space.start)
+      self._high = self._low + sizes - 1
+    else:
+      raise ConfigError(
+          f'The {self._name} has the space {space}, which is not supported. '
+          'Supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict '
+          'of these, for a single agent.')
+    self.out = gym.spaces.Box(-np.inf, np.inf, (count,), np.float32)
+
+  def __call__(self, obs):
+    space = self._space
+    for key in self._path:
+      if not isinstance(obs, Mapping) or key not in obs:
+        raise _Breach([f'The {self._name} is missing.'])
+      obs = obs[key]
+    try:
+      value = np.asarray(obs)
+    except ValueError:
+      raise _Breach([f'The {self._name} is no regular array.']) from None
+    if value.shape != space.shape:
+      raise _Breach([
+          f'The {self._name} has shape {value.shape}, expected '
+          f'{space.shape}.'])
+    if not np.can_cast(value.dtype, space.dtype, 'same_kind'):
+      raise _Breach([
+          f'The {self._name} has dtype {value.dtype}, expected {space.dtype}.'
+          + (' Convert images to 0 to 255 in the environment.'
+             if self._axes else '')])
+    if self._axes:
+      value = value[..., None] if value.ndim == 2 else value
+      return np.array(value.transpose(self._axes), np.uint8, order='C')
+    if value.dtype.kind == 'f' and not np.isfinite(value).all():
+      index = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
+      raise NonFiniteError(
+          f'{self._name} is {value[index]} at index {index}.')
+    if self._low is not None and (
+        (value < self._low).any() or (value > self._high).any()):
+      raise _Breach([
+          f'The {self._name} lies in [{value.min():.6g}, {value.max():.6g}], '
+          f'outside of its space {space}.'])
+    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+      hot = np.zeros(self.out.shape, np.float32)
+      sizes = combinations(space)
+      starts = np.cumsum((0,) + sizes[:-1])
+      hot[starts + np.ravel(value - self._low)] = 1
+      return hot
+    value = np.array(value, np.float32).ravel()
+    if self._scale != 1:
+      value *= self._scale
+    if not np.isfinite(value).all():
+      raise NonFiniteError(f'{self._name} is too large for float32.')
+    return value
+
+
+def _flatten(space, path=()):
+  """Yields (path, leaf) of nested Dict spaces."""
+  if isinstance(space, gym.spaces.Dict):
+    for key, inner in space.spaces.items():
+      yield from _flatten(inner, path + (key,))
+  else:
+    yield path, space
+
+
+def _is_image(space):
+  return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and (
+      len(space.shape) == 3 or
+      len(space.shape) == 2 and min(space.shape) >= 16)
+
+
+def _image_axes(space, axes):
+  """Axes of the plain image in the order H, W, C; 2-D gets a third axis."""
+  if axes and len(space.shape) == 3:
+    return tuple(axes)
+  shape = space.shape
+  if len(shape) == 3 and shape[0] < 16 <= min(shape[1:]):
+    return (1, 2, 0)
+  return (0, 1, 2)
+
+
+def _reset_problems(result):
+  if not isinstance(result, tuple) or len(result) != 2:
+    return [f'reset() returned {_describe(result)}, expected the 2 values '
+            '(observation, info).']
+  if not isinstance(result[1], Mapping):
+    return [f'reset() returned {_describe(result[1])} as info, expected a '
+            'dict.']
+  return []
+
+
+def _step_problems(result):
+  if not isinstance(result, tuple) or len(result) != 5:
+    old = isinstance(result, tuple) and len(result) == 4
+    return [f'step() returned {_describe(result)}, expected the 5 values '
+            '(observation, reward, terminated, truncated, info)'
+            + (': 4 values are the API of old Gym.' if old else '.')]
+  _, reward, terminated, truncated, info = result
+  problems = []
+  if np.asarray(reward).size != 1 or np.asarray(reward).dtype.kind not in (
+      'biuf'):
+    problems.append(
+        f'step() returned {_describe(reward)} as reward, expected a number.')
+  for name, value in [('terminated', terminated), ('truncated', truncated)]:
+    if not isinstance(value, bool | np.bool_):
+      problems.append(
+          f'step() returned {_describe(value)} as {name}, expected a bool.')
+  if not isinstance(info, Mapping):
+    problems.append(
+        f'step() returned {_describe(info)} as info, expected a dict.')
+  return problems
+
+
+def _describe(value):
+  if value is None:
+    return 'None'
+  if isinstance(value, tuple):
+    return f'a tuple of {len(value)} values'
+  return f'a value of type {type(value).__name__}'
+
+
+def _check_arguments(task, name, kwargs):
+  """Refuses arguments that the constructor does not name."""
+  creator = gym.spec(name).entry_point
+  if isinstance(creator, str):
+    creator = gym.envs.registration.load_env_creator(creator)
+  params = inspect.signature(creator).parameters
+  if any(param.kind is param.VAR_KEYWORD for param in params.values()):
+    return
+  for key in kwargs:
+    if key == 'render_mode' and key not in params:
+      raise ConfigError(f"Environment '{task}' can not render.")
+    if key not in params:
+      raise ConfigError(
+          f"'env.config.{key}' is not an argument of environment '{task}'."
+          f"{suggest(key, params)} Known arguments: {', '.join(params)}.")

@@ -1,0 +1,276 @@
+"""Environments of highway-env, with its configuration checked."""
+
+from collections.abc import Mapping
+import dis
+import inspect
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from ..errors import ConfigError, EnvError
+from .gym import Adapter, Env, plainly, suggest
+
+# Name in the config: class in highway_env.envs.common.observation or .action.
+OBSERVATIONS = {
+    'Kinematics': 'KinematicObservation',
+    'TimeToCollision': 'TimeToCollisionObservation',
+    'OccupancyGrid': 'OccupancyGridObservation',
+    'KinematicsGoal': 'KinematicsGoalObservation',
+    **{name: name for name in (
+        'GrayscaleObservation', 'AttributesObservation',
+        'MultiAgentObservation', 'TupleObservation', 'LidarObservation',
+        'ExitObservation')},
+}
+ACTIONS = {name: name for name in (
+    'DiscreteMetaAction', 'DiscreteAction', 'ContinuousAction',
+    'MultiAgentAction')}
+
+
+def make(
+    name: str, overrides: Mapping[str, Any], *, scale: float = 1.0,
+    render: bool = False, **options: Any) -> Env:
+  """Makes an environment of highway-env.
+
+  Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle.
+
+  Args:
+    name: id, such as highway-fast-v0.
+    overrides: merged deeply into the configuration of the environment.
+    scale: factor for float observations.
+    render: collect frames, one for each simulated instant.
+    **options: `action_repeat` and `time_limit` of Env.
+
+  Raises:
+    ConfigError: unknown id or key, a value of the wrong kind, frequencies
+      that do not divide, or several agents.
+    EnvError: frames are black, or the environment fails.
+  """
+  import highway_env  # Registers the ids. Slow, and not for other suites.
+  task = f'highway_{name}'
+  ids = [key for key, spec in gym.registry.items() if
+         str(spec.entry_point).startswith(highway_env.__name__)]
+  if name not in ids:
+    raise ConfigError(
+        f"'{task}' is not a known task.{suggest(name, ids)} Known ids of "
+        f"highway-env: {', '.join(sorted(ids))}.")
+  if not ({'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)):
+    # Otherwise SDL looks for displays and complains; nothing is shown anyway.
+    os.environ.setdefault('SDL_VIDEODRIVER', 'offscreen')
+  env = gym.make(name, disable_env_checker=True)
+  plain = env.unwrapped
+  config = merge(plain.config, overrides)
+  check_frequencies(config)
+  # Not through the constructor: some ids accept no config or render_mode.
+  plain.configure(config)
+  if render:
+    plain.render_mode = 'rgb_array'
+  try:
+    env.reset(seed=0)
+  except Exception as error:
+    kind = ConfigError if overrides else EnvError
+    raise kind(
+        f"Environment '{task}' fails with env.config {plainly(overrides)}: "
+        f'{type(error).__name__}: {error}') from error
+  adapter = Adapter(
+      env.observation_space, scale=scale,
+      axes=(2, 1, 0),  # Plain images are [C, W, H].
+      bounds=False)  # Several spaces are narrower than their observations.
+  result = Env(
+      env, task, adapter, logs={
+          'log_crashed': lambda env: env.vehicle.crashed,
+          'log_speed': lambda env: env.vehicle.speed},
+      render=render, **options)
+  _check_frames(result, config, render)
+  if config['observation'].get('stack_size', 1) > 1:
+    result.advice.append(
+        f"env.config.observation.stack_size is "
+        f"{config['observation']['stack_size']}, but after a reset only the "
+        'newest frame is filled. Set it to 1: the world model remembers.')
+  if render:
+    result.fps = float(config['simulation_frequency'])
+    plain.set_record_video_wrapper(_Recorder(result))
+  return result
+
+
+def merge(
+    defaults: Mapping[str, Any], overrides: Mapping[str, Any],
+    path: str = 'env.config') -> dict[str, Any]:
+  """Merges nested dicts; refuses keys that highway-env would not read.
+
+  An observation or action of another type replaces the default one whole.
+
+  Args:
+    defaults: configuration of the environment.
+    overrides: what to change; lists may be tuples.
+    path: where in the configuration, for messages.
+
+  Raises:
+    ConfigError: unknown key or type, missing key, or wrong kind of value.
+  """
+  result = dict(defaults)
+  for key, value in overrides.items():
+    here = f'{path}.{key}'
+    if key not in defaults:
+      raise ConfigError(
+          f"'{here}' is not a key of this environment."
+          f'{suggest(key, defaults)} Known keys: '
+          f"{', '.join(sorted(defaults))}.")
+    if isinstance(defaults[key], Mapping):
+      if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"'{here}' must be a group of keys but is {value!r}.")
+      if path == 'env.config' and key in ('observation', 'action'):
+        result[key] = _typed(defaults[key], value, here)
+      else:
+        result[key] = merge(defaults[key], value, here)
+    else:
+      _check_kind(defaults[key], value, here)
+      result[key] = plainly(value)
+  return result
+
+
+def check_frequencies(config: Mapping[str, Any]) -> None:
+  """Refuses frequencies with which highway-env would simulate wrongly.
+
+  It simulates simulation_frequency // policy_frequency instants per step: none
+  if the policy is faster, and too few if the quotient is not whole.
+
+  Raises:
+    ConfigError: with the nearest frequencies that work.
+  """
+  simulation = config['simulation_frequency']
+  policy = config['policy_frequency']
+  if policy > 0 and simulation > 0:
+    count = round(simulation / policy)
+    exact = abs(simulation / policy - count) < 1e-9
+    if count >= 1 and exact and int(simulation // policy) == count:
+      return
+    advice = max(1, count) * policy
+  else:
+    advice = 'a multiple of it, both above 0'
+  raise ConfigError(
+      f'env.config.policy_frequency {policy} Hz must divide '
+      f'env.config.simulation_frequency {simulation} Hz, or the world stands '
+      f'still or loses time. Set simulation_frequency to {advice}.')
+
+
+class _Recorder:
+  """What highway-env calls at each instant between two decisions."""
+
+  def __init__(self, env):
+    self.frames_per_sec = None  # Set by highway-env, read by nobody.
+    self._capture_frame = env.capture
+
+
+def _typed(default, given, path):
+  """Merges an observation or action dict, of the default type or another."""
+  from highway_env.envs.common import action, observation
+  if path.endswith('.observation'):
+    known, module = OBSERVATIONS, observation
+  else:
+    known, module = ACTIONS, action
+  name = given.get('type', default['type'])
+  if name not in known:
+    raise ConfigError(
+        f"'{path}.type' can not be {name!r}.{suggest(str(name), known)} Known "
+        f"types: {', '.join(known)}.")
+  cls = getattr(module, known[name])
+  accepted = _parameters(cls)
+  base = dict(default) if name == default['type'] else {}
+  keys = {'type', *accepted, *base}
+  for key, value in given.items():
+    if key not in keys:
+      raise ConfigError(
+          f"'{path}.{key}' is not a key of type {name}.{suggest(key, keys)} "
+          f"Known keys: {', '.join(sorted(keys))}.")
+    if isinstance(base.get(key), Mapping) and isinstance(value, Mapping):
+      base[key] = {**base[key], **plainly(value)}
+    else:
+      _check_kind(base.get(key, accepted.get(key)), value, f'{path}.{key}')
+      base[key] = plainly(value)
+  base['type'] = name
+  missing = [key for key, value in accepted.items() if
+             value is inspect.Parameter.empty and key not in base]
+  if missing:
+    raise ConfigError(
+        f"'{path}' of type {name} also needs {', '.join(missing)}.")
+  ranges = base.get('features_range') or {}
+  features = list(base.get('features') or getattr(cls, 'FEATURES', ranges))
+  if name == 'OccupancyGrid':
+    features += ['x', 'y']  # Ranges only: where the cells are.
+  for key in ranges:
+    if key not in features:
+      raise ConfigError(
+          f"'{path}.features_range.{key}' is no feature."
+          f"{suggest(key, features)} Features: {', '.join(features)}.")
+  if 'observation_shape' in base:
+    shape = base['observation_shape']
+    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(
+        isinstance(size, int) and size > 0 for size in shape):
+      raise ConfigError(
+          f"'{path}.observation_shape' must be [width, height] in pixels but "
+          f'is {shape!r}.')
+    base['observation_shape'] = tuple(shape)  # A list fails in highway-env.
+  return base
+
+
+def _parameters(cls):
+  """Keyword arguments that the constructor reads, with their defaults."""
+  result = {}
+  for base in cls.__mro__:
+    init = base.__dict__.get('__init__')
+    if not inspect.isfunction(init):
+      continue
+    rest = None
+    for param in inspect.signature(init).parameters.values():
+      if param.kind is param.VAR_KEYWORD:
+        rest = param.name
+      elif param.name not in ('self', 'env'):
+        result.setdefault(param.name, param.default)
+    # Most constructors swallow other arguments, few pass them on.
+    if rest is None or not any(
+        op.argval == rest for op in dis.get_instructions(init)):
+      break
+  return result
+
+
+def _check_kind(default, value, path):
+  """Refuses a value of another kind than the default, where that is known."""
+  kinds = [
+      (bool, (bool, np.bool_), 'true or false'),
+      (int | float, (int, float, np.number), 'a number'),
+      (str, str, 'a text'),
+      (list | tuple | np.ndarray, (list, tuple), 'a list')]
+  if value is None or inspect.isclass(default):
+    return
+  for kind, accepted, text in kinds:
+    if isinstance(default, kind):
+      wrong = not isinstance(value, accepted) or (
+          isinstance(value, bool) and kind is not bool)
+      if wrong:
+        raise ConfigError(f"'{path}' must be {text} but is {value!r}.")
+      return
+
+
+def _check_frames(env, config, render):
+  """Refuses the constant pictures of SDL's dummy driver."""
+  pictures = []
+  if config['observation']['type'] == 'GrayscaleObservation':
+    pictures.append(env.reset(0)['image'])
+  if render:
+    env.reset(0)
+    pictures.append(env.render())
+  for picture in pictures:
+    if picture.min() != picture.max():
+      continue
+    if os.environ.get('SDL_VIDEODRIVER') == 'dummy':
+      raise EnvError(
+          f"Environment '{env.name}' draws only black frames because "
+          'SDL_VIDEODRIVER=dummy. Unset that variable, or set it to '
+          'offscreen; no display is needed.')
+    raise EnvError(
+        f"Environment '{env.name}' draws a frame of the single value "
+        f'{picture.min()}. Check weights, scaling and observation_shape of '
+        'env.config.observation.')

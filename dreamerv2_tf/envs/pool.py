@@ -1,0 +1,435 @@
+"""Several environments side by side, each supervised in its own process."""
+
+import collections
+from collections.abc import Callable, Sequence
+import dataclasses
+import logging
+from multiprocessing import connection
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+import cloudpickle
+import numpy as np
+
+from .. import errors
+from .gym import Env
+
+Command = tuple[str, int | np.ndarray | None]
+BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
+GRACE_SECONDS = 2  # Between SIGTERM and SIGKILL.
+WINDOW_SECONDS = 3600  # In which failures are counted.
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+  """The result of a worker whose episode ends here.
+
+  Attributes:
+    kind: 'raised', 'died', 'hung' (the environment is being rebuilt), or
+      'dropped' (it returned NaN or infinity, and that row is left out).
+    text: what happened, with the worker, seed and step.
+  """
+
+  kind: str
+  text: str
+
+
+class Pool:
+  """Steps environments in parallel; their failures never stop the others.
+
+  Call `send`, do something else, call `recv`. A worker that raises, dies or
+  hangs gives a Failure and is rebuilt. Each reply echoes the number of its
+  command, so that a late one is never taken for another's.
+
+  Worker processes end with the thread that creates the pool: create it in
+  the main thread.
+
+  Attributes:
+    obs_space, act_space: dicts of spaces, equal in all workers.
+    fps: frames for each second, see Env.
+    frames: for each worker, the pictures since its last command.
+    failures, dropped: counts since the start.
+  """
+
+  def __init__(
+      self, factory: Callable[[], Env], count: int, *,
+      parallel: str = 'process', timeout: float = 60, max_failures: int = 10,
+      on_bad_data: str = 'stop'):
+    """Builds all environments at the same time.
+
+    Args:
+      factory: makes one environment; pickled by value with cloudpickle.
+      count: number of environments.
+      parallel: 'process', or 'none' to step them one after another in this
+        process, where nothing protects from hanging or dying.
+      timeout: seconds for a step or reset; then the worker hangs.
+      max_failures: more in an hour are an error.
+      on_bad_data: 'stop' raises at NaN and infinity, 'drop' ends the episode
+        before that row.
+
+    Raises:
+      ConfigError, EnvError: what the factory raised; EnvError if it raised
+        anything else, died or hung.
+      StateError: environments have different spaces.
+    """
+    if parallel not in ('process', 'none'):
+      raise errors.ConfigError(
+          f"envs_parallel must be process or none but is '{parallel}'.")
+    if on_bad_data not in ('stop', 'drop'):
+      raise errors.ConfigError(
+          f"on_bad_data must be stop or drop but is '{on_bad_data}'.")
+    self._timeout = timeout
+    self._max_failures = max_failures
+    self._stop_at_bad_data = on_bad_data == 'stop'
+    self._failed_at = collections.deque()
+    self.failures = 0
+    self.dropped = 0
+    self.frames = [[] for _ in range(count)]
+    self.obs_space = self.act_space = self.fps = None
+    if parallel == 'process':
+      factory = cloudpickle.dumps(factory)
+      self._workers = [_Process(factory) for _ in range(count)]
+    else:
+      self._workers = [_Inline(factory) for _ in range(count)]
+    try:
+      for worker in self._workers:
+        worker.start()
+      for index, reply in self._collect(range(count)):
+        self._built(index, reply)
+    except BaseException:
+      self.close()
+      raise
+
+  def __len__(self) -> int:
+    return len(self._workers)
+
+  def __enter__(self) -> 'Pool':
+    return self
+
+  def __exit__(self, *args) -> None:
+    self.close()
+
+  def send(self, commands: Sequence[Command | None]) -> None:
+    """Gives each worker ('reset', seed), ('step', action), or None: idle."""
+    assert len(commands) == len(self), (len(commands), len(self))
+    for worker, command in zip(self._workers, commands):
+      if command is not None:
+        worker.send(command)
+
+  def recv(self) -> list[dict | Failure | None]:
+    """Waits for the answers to `send`; None for idle workers.
+
+    Raises:
+      NonFiniteError: NaN or infinity, unless on_bad_data is drop.
+      EnvError: an environment broke its API or space, or failures are too
+        many.
+      StateError: a rebuilt environment has other spaces.
+    """
+    results = [None] * len(self)
+    busy = [i for i, worker in enumerate(self._workers) if worker.busy]
+    for index, reply in self._collect(busy):
+      results[index] = self._result(index, reply)
+    return results
+
+  def close(self) -> None:
+    """Ends all workers within a few seconds, whatever they are doing."""
+    for worker in self._workers:
+      worker.ask_to_close()
+    _end(self._workers, patience=1)
+
+  def _collect(self, indices):
+    """Yields (index, reply) for each worker as its reply comes."""
+    limits = {}
+    waiting = set(indices)
+    while waiting:
+      now = time.monotonic()
+      replies, hung = [], []
+      for index in sorted(waiting):
+        worker = self._workers[index]
+        reply = worker.poll()
+        if reply is not None and reply[0] == 'built' and worker.busy:
+          self._built(index, reply)
+          limits.pop(index, None)
+          reply = worker.poll()
+        if reply is None:
+          patience = self._timeout if worker.built else max(
+              self._timeout, BUILD_SECONDS)
+          if now < limits.setdefault(index, now + patience):
+            continue
+          reply = 'hung', f'gave no answer within {patience:g} s', ''
+          hung.append(worker)
+        waiting.discard(index)
+        replies.append((index, reply))
+      _end(hung, patience=0)
+      yield from replies
+      if waiting:
+        pipes = [self._workers[index].pipe for index in waiting]
+        left = min(limits[index] for index in waiting) - time.monotonic()
+        connection.wait(pipes, max(0, min(left, 0.5)))
+
+  def _built(self, index, reply):
+    """Takes in the spaces of a worker that was built."""
+    if reply[0] != 'built':
+      if reply[0] in ('ConfigError', 'EnvError', 'StateError'):
+        raise getattr(errors, reply[0])(reply[1])
+      raise errors.EnvError(
+          f'Worker {index}: the environment {reply[1]} while it was built. '
+          f'{reply[2]}'.rstrip())
+    self._workers[index].built = True
+    obs_space, act_space, self.fps, advice = reply[1]
+    if self.obs_space is None:
+      self.obs_space, self.act_space = obs_space, act_space
+      for sentence in advice:
+        log.warning(sentence)
+    elif (obs_space, act_space) != (self.obs_space, self.act_space):
+      raise errors.StateError(
+          f'Environments have different spaces. Worker {index}: {obs_space}, '
+          f'{act_space}; the first worker: {self.obs_space}, '
+          f'{self.act_space}.')
+
+  def _result(self, index, reply):
+    """Turns a reply to a command into a row or a Failure, or raises."""
+    worker = self._workers[index]
+    worker.busy = False
+    kind, content, details = reply
+    self.frames[index] = []
+    if kind == 'row':
+      self.frames[index] = details
+      return content
+    if kind == 'NonFiniteError':
+      if self._stop_at_bad_data:
+        raise errors.NonFiniteError(
+            f'Worker {index}: {content} Mend the environment, or set '
+            'on_bad_data to drop.')
+      if worker.step:
+        self.dropped += 1
+        text = f'Worker {index}: {content} Its episode ends before that row.'
+        log.warning(text)
+        return Failure('dropped', text)
+    elif kind in ('ConfigError', 'EnvError', 'StateError') and worker.built:
+      raise errors.EnvError(f'Worker {index}: {content}')
+    if kind in ('raised', 'died', 'hung'):
+      content = f'The environment {content}'
+    text = (f'Worker {index}, seed {worker.seed}, step {worker.step}: '
+            f"{content.rstrip('.')}.")
+    self.failures += 1
+    now = time.monotonic()
+    self._failed_at.append(now)
+    while self._failed_at[0] < now - WINDOW_SECONDS:
+      self._failed_at.popleft()
+    if len(self._failed_at) > self._max_failures:
+      raise errors.EnvError(
+          f'{text} That is failure {len(self._failed_at)} within an hour, and '
+          f'max_env_failures is {self._max_failures}. {details}'.rstrip())
+    log.warning(f'{text} It is rebuilt. {details}'.rstrip())
+    worker.ask_to_close()
+    _end([worker], patience=0)
+    worker.start()
+    return Failure(kind if kind in ('died', 'hung') else 'raised', text)
+
+
+def answer(env: Env, command: Command) -> tuple:
+  """Runs one command; returns (kind, content, details) for the pool."""
+  name, argument = command
+  try:
+    if name == 'reset':
+      row = env.reset(argument)
+    else:
+      row = env.step({'action': argument})
+    return 'row', row, env.frames()
+  except Exception as error:
+    return describe(error)
+
+
+def describe(error: Exception) -> tuple[str, str, str]:
+  """Returns (kind, content, details) of what an environment raised."""
+  if isinstance(error, errors.DreamerError):
+    kinds = ['ConfigError', 'EnvError', 'StateError', 'NonFiniteError']
+    for kind in kinds:
+      if isinstance(error, getattr(errors, kind)):
+        return kind, str(error), ''
+  return ('raised', f'raised {type(error).__name__}: {error}',
+          traceback.format_exc())
+
+
+def introduce(env: Env) -> tuple:
+  """Returns the reply of an environment that was built."""
+  return ('built', (env.obs_space, env.act_space, env.fps, env.advice), '')
+
+
+class _Inline:
+  """A worker in this process; it computes when asked for the reply."""
+
+  pipe = None
+
+  def __init__(self, factory):
+    self._factory = factory
+    self._env = None
+    self._command = None
+    self.built = self.busy = False
+    self.seed = self.step = None
+
+  def start(self):
+    self.built = False
+
+  def send(self, command):
+    _note(self, command)
+    self._command = command
+
+  def poll(self):
+    try:
+      if not self.built:
+        self._env = self._factory()
+        return introduce(self._env)
+      return answer(self._env, self._command)
+    except SystemExit as error:
+      return 'died', f'called sys.exit({error.code})', ''
+    except Exception as error:
+      return describe(error)
+
+  def ask_to_close(self):
+    env, self._env = self._env, None
+    if env is not None:
+      try:
+        env.close()
+      except Exception as error:
+        log.warning(f'Closing an environment raised {error!r}.')
+
+  def alive(self):
+    return False
+
+
+class _Process:
+  """A worker process and the trainer's end of its pipe."""
+
+  def __init__(self, factory):
+    self._factory = factory
+    self._process = None
+    self._count = 0
+    self.pipe = None
+    self.built = self.busy = False
+    self.seed = self.step = None
+
+  def start(self):
+    """Starts a process and does not wait for it."""
+    self.built = False
+    ours, theirs = socket.socketpair()
+    # A stopped or dying worker must not block us in the midst of a message.
+    limit = struct.pack('ll', 5, 0)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    path = [entry or os.getcwd() for entry in sys.path]
+    self._process = subprocess.Popen(
+        [sys.executable, '-P', '-m', f'{__package__}.worker',
+         str(theirs.fileno()), str(os.getpid())],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, pass_fds=[theirs.fileno()],
+        process_group=0,  # Ctrl-C is for the trainer alone.
+        env={'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1',
+             **os.environ, 'PYTHONPATH': os.pathsep.join(path)})
+    theirs.close()
+    self.pipe = connection.Connection(ours.detach())
+    self._tail = collections.deque(maxlen=2)
+    self._reader = threading.Thread(
+        target=_drain, args=(self._process.stderr, self._tail), daemon=True)
+    self._reader.start()
+    self._write(self._factory)
+
+  def send(self, command):
+    _note(self, command)
+    self._count += 1
+    self._write(pickle.dumps((self._count, command), -1))
+
+  def poll(self):
+    """Returns a reply, or None if there is none yet."""
+    try:
+      while self.pipe.poll():
+        count, reply = self.pipe.recv()
+        if count == self._count or reply[0] == 'built' or not self.built:
+          return reply
+    except (EOFError, OSError):
+      return self._death()
+    if self._process.poll() is not None and not self.pipe.poll():
+      return self._death()  # Its own children may hold the pipe open.
+    return None
+
+  def ask_to_close(self):
+    if self.pipe:
+      self.pipe.close()
+
+  def alive(self):
+    return self._process is not None and self._process.poll() is None
+
+  def signal(self, number):
+    """Signals the worker, and with SIGKILL all that it has started."""
+    if not self.alive():
+      return
+    try:
+      if number == signal.SIGKILL:
+        os.killpg(self._process.pid, number)
+      else:
+        self._process.send_signal(number)
+    except ProcessLookupError:
+      pass
+
+  def _write(self, data):
+    try:
+      self.pipe.send_bytes(data)
+    except OSError:
+      pass  # Dead or stuck; `poll` will find out.
+
+  def _death(self):
+    try:
+      code = self._process.wait(1)
+    except subprocess.TimeoutExpired:
+      return 'died', 'closed its pipe', self._last_words()
+    if code < 0:
+      return 'died', f'was killed by {signal.Signals(-code).name}', (
+          self._last_words())
+    return 'died', f'died with exit code {code}', self._last_words()
+
+  def _last_words(self):
+    self._reader.join(0.2)
+    return b''.join(self._tail).decode(errors='replace')[-2000:].strip()
+
+
+def _note(worker, command):
+  """Keeps what a later message about this worker should say."""
+  worker.busy = True
+  if command[0] == 'reset':
+    worker.seed, worker.step = command[1], 0
+  else:
+    worker.step += 1
+
+
+def _drain(stream, tail):
+  """Reads what a worker prints, so that it never blocks; keeps the end."""
+  with stream:
+    while data := stream.read1(65536):
+      tail.append(data[-2000:])
+
+
+def _end(workers, patience):
+  """Ends workers: patience, then SIGTERM, then SIGKILL."""
+  for seconds, number in [
+      (patience, signal.SIGTERM), (GRACE_SECONDS, signal.SIGKILL), (1, None)]:
+    until = time.monotonic() + seconds
+    while any(worker.alive() for worker in workers) and (
+        time.monotonic() < until):
+      time.sleep(0.01)
+    for worker in workers:
+      if number and worker.alive():
+        worker.signal(number)
+  for worker in workers:
+    if worker.pipe:
+      worker.pipe.close()

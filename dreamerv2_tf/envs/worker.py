@@ -1,0 +1,71 @@
+"""A process with one environment: `python -m dreamerv2_tf.envs.worker`.
+
+Arguments are the descriptor of its socket and the id of its parent. The first
+message is the pickled factory, the others are (number, command); the number
+is echoed in each reply. Reads end with the parent's end of the socket.
+"""
+
+import ctypes
+import faulthandler
+from multiprocessing import connection
+import os
+import pickle
+import random
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+
+from . import pool
+
+
+def main(argv: list[str]) -> int:
+  """Serves commands until the pool closes the socket; returns 0."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  pipe = connection.Connection(int(argv[1]))
+  _end_with(int(argv[2]))
+  faulthandler.enable()
+  env = None
+  send = lambda number, reply: pipe.send_bytes(
+      pickle.dumps((number, reply), -1))
+  try:
+    try:
+      env = pipe.recv()()
+    except Exception as error:
+      send(0, pool.describe(error))
+      return 0
+    send(0, pool.introduce(env))
+    while True:
+      number, command = pipe.recv()
+      if command[0] == 'reset' and command[1] is not None:
+        # Some environments draw from the global generators.
+        random.seed(command[1])
+        np.random.seed(command[1] % 2 ** 32)
+      send(number, pool.answer(env, command))
+  except (EOFError, BrokenPipeError, ConnectionResetError):
+    if env is not None:
+      env.close()
+    return 0
+
+
+def _end_with(parent):
+  """Makes the kernel, or else a thread, end us when the parent is gone."""
+  if sys.platform == 'linux':
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+  def watch():
+    while os.getppid() == parent:
+      time.sleep(1)
+    os._exit(1)
+  threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == '__main__':
+  try:
+    status = main(sys.argv)
+  except SystemExit as error:
+    status = error.code if isinstance(error.code, int) else bool(error.code)
+  sys.stderr.flush()
+  os._exit(status)  # At once, whatever threads the environment has left.

@@ -1,0 +1,266 @@
+"""One environment behind the dict interface."""
+
+import pickle
+import types
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import toys
+
+from dreamerv2_tf import envs
+from dreamerv2_tf.errors import ConfigError, EnvError, NonFiniteError
+
+
+def config(env_config=None, scale=1.0, **kwargs):
+  env = types.SimpleNamespace(config=env_config or {}, obs_scale=scale)
+  return types.SimpleNamespace(
+      **{'env': env, 'action_repeat': 1, 'time_limit': 0, **kwargs})
+
+
+def make(name, env_config=None, render=False, **kwargs):
+  return envs.make(
+      f'gym_toys:{name}-v0', config(env_config, **kwargs), render=render)
+
+
+def onehot(index, size=2):
+  return {'action': np.eye(size, dtype=np.float32)[index]}
+
+
+def test_rows_of_an_episode():
+  env = make('Counter', {'length': 2})
+  rows = [env.reset(20), env.step(onehot(1)), env.step(onehot(0))]
+  np.testing.assert_allclose(
+      [row['vector'] for row in rows],
+      [[0, 2, 0], [0.1, 2, 0.1], [0.2, 2, 0]], rtol=1e-6)
+  assert [float(row['reward']) for row in rows] == [0, 1, 0]
+  assert [bool(row['is_first']) for row in rows] == [1, 0, 0]
+  assert [bool(row['is_last']) for row in rows] == [0, 0, 1]
+  assert [bool(row['is_terminal']) for row in rows] == [0, 0, 1]
+  for row in rows:
+    assert set(row) == set(env.obs_space)
+    for key, space in env.obs_space.items():
+      assert row[key].dtype == space.dtype, key
+      assert row[key].shape == space.shape, key
+
+
+@pytest.mark.parametrize('name, env_config, kwargs, length', [
+    ('Counter', {'length': 4, 'terminal': False}, {}, 4),
+    ('Limited', {'length': 9}, {}, 3),  # Gymnasium's own TimeLimit.
+    ('Counter', {'length': 9}, {'time_limit': 2}, 2),
+    ('Counter', {'length': 9}, {'time_limit': 2, 'action_repeat': 3}, 2)])
+def test_time_limits_are_never_terminal(name, env_config, kwargs, length):
+  env = make(name, env_config, **kwargs)
+  env.reset(1)
+  rows = [env.step(onehot(1)) for _ in range(length)]
+  assert [bool(row['is_last']) for row in rows] == [0] * (length - 1) + [1]
+  assert not any(row['is_terminal'] for row in rows)
+
+
+def test_action_repeat_sums_rewards_and_stops_at_the_end():
+  env = make('Counter', {'length': 5}, action_repeat=3)
+  env.reset(1)
+  rows = [env.step(onehot(1)) for _ in range(2)]
+  assert [float(row['reward']) for row in rows] == [3, 2]
+  assert [bool(row['is_terminal']) for row in rows] == [0, 1]
+
+
+def test_dict_observations_become_flat_keys():
+  env = make('Dict', scale=10.0)
+  env.reset(1)
+  row = env.step(onehot(1))
+  assert row['camera'].shape == (16, 16, 3)
+  assert row['camera'].dtype == np.uint8
+  assert row['car_pose'].tolist() == [5, 5, 5, 5]
+  assert row['car_pose'].dtype == np.float32
+  assert row['car_gear'].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize('space, plain, key, want', [
+    (gym.spaces.Discrete(3, start=5), 6, 'vector', [0, 1, 0]),
+    (gym.spaces.MultiBinary(3), np.int8([1, 0, 1]), 'vector', [1, 0, 1]),
+    (gym.spaces.MultiDiscrete([2, 3]), np.array([1, 2]), 'vector',
+     [0, 1, 0, 0, 1]),
+    (gym.spaces.Box(-1, 1, (2, 1)), np.array([[.5], [1]]), 'vector', [1, 2]),
+    (gym.spaces.Box(-9, 9, (), np.int64), 3, 'vector', [3]),
+    (gym.spaces.Box(0, 255, (2,), np.uint8), np.uint8([0, 255]), 'vector',
+     [0, 1]),
+    (gym.spaces.Box(0, 255, (16, 17), np.uint8),
+     np.full((16, 17), 3, np.uint8), 'image', np.full((16, 17, 1), 3)),
+    (gym.spaces.Box(0, 255, (4, 16, 17), np.uint8),
+     np.arange(4, dtype=np.uint8)[:, None, None] * np.ones(
+         (1, 16, 17), np.uint8), 'image',
+     np.tile(np.arange(4), (16, 17, 1)))])
+def test_adapter_by_hand(space, plain, key, want):
+  adapter = pickle.loads(pickle.dumps(envs.Adapter(space, scale=2.0)))
+  got = adapter(plain)
+  assert list(got) == [key]
+  np.testing.assert_array_equal(got[key], np.asarray(want))
+  assert got[key].shape == adapter.spaces[key].shape
+  assert got[key].dtype == adapter.spaces[key].dtype
+
+
+def test_adapter_never_shares_memory():
+  space = gym.spaces.Box(-1, 1, (2,), np.float32)
+  plain = np.zeros(2, np.float32)
+  got = envs.Adapter(space)(plain)['vector']
+  plain[:] = 1
+  assert got.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize('space, text', [
+    (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), 'single agent'),
+    (gym.spaces.Text(3), 'is not supported'),
+    (gym.spaces.Dict(reward=gym.spaces.Discrete(2)), "'reward' is reserved"),
+    (gym.spaces.Dict(log_x=gym.spaces.Discrete(2)), "'log_x' is reserved"),
+    (gym.spaces.Dict(a_b=gym.spaces.Discrete(2), a=gym.spaces.Dict(
+        b=gym.spaces.Discrete(2))), "'a_b' is reserved or there twice")])
+def test_observation_spaces_that_are_refused(space, text):
+  with pytest.raises(ConfigError, match=text):
+    envs.Adapter(space)
+
+
+@pytest.mark.parametrize('space, action, want', [
+    (gym.spaces.Discrete(3, start=-1), [0, 0, 1], 1),
+    (gym.spaces.Box(np.float32([0, -2]), np.float32([4, 2])), [0.5, -1],
+     [3, -2]),
+    (gym.spaces.Box(0, 1, (2, 1), np.float64), [-1, 1], [[0], [1]]),
+    (gym.spaces.MultiDiscrete([2, 3]), [0, 0, 0, 0, 1, 0], [1, 1]),
+    (gym.spaces.MultiBinary(2), [0, 0, 1, 0], [1, 0])])
+def test_actions_by_hand(space, action, want):
+  plain = envs.Actions(space)(np.float32(action))
+  np.testing.assert_array_equal(plain, want)
+  assert space.contains(plain)
+
+
+@pytest.mark.parametrize('space, text', [
+    (gym.spaces.Box(-np.inf, np.inf, (2,)), 'unbounded.*RescaleAction'),
+    (gym.spaces.MultiDiscrete([8, 8, 9]), '576 combinations.*512'),
+    (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), 'Supported are Discrete'),
+    (gym.spaces.Box(0, 5, (1,), np.int64), 'not supported')])
+def test_action_spaces_that_are_refused(space, text):
+  with pytest.raises(ConfigError, match=text):
+    envs.Actions(space)
+
+
+@pytest.mark.parametrize('name, action', [
+    ('Counter', [0, 0]), ('Counter', [1, 1]), ('Counter', [0.5, 0.5]),
+    ('Counter', [1, 0, 0]), ('Counter', [np.nan, 1]),
+    ('Continuous', [2, 0]), ('Continuous', [np.nan, 0]), ('Continuous', [0])])
+def test_bad_actions_stop_before_the_step(name, action):
+  env = make(name)
+  env.reset(1)
+  with pytest.raises(ValueError, match='The policy gave the actions'):
+    env.step({'action': np.float32(action)})
+  assert env._env.unwrapped.count == 0
+
+
+def test_old_gym_api_gets_a_sentence_for_each_breach():
+  with pytest.raises(EnvError) as info:
+    make('Old')
+  for text in (
+      "'gym_toys:Old-v0' does not follow the Gymnasium API",
+      "unexpected keyword argument 'seed'", 'a tuple of 4 values', 'old Gym'):
+    assert text in str(info.value)
+
+
+def test_all_breaches_are_told_at_once():
+  with pytest.raises(EnvError) as info:
+    make('Sloppy')
+  for text in ('None as reward', 'type int as terminated',
+               'type str as truncated', 'type list as info'):
+    assert text in str(info.value)
+
+
+@pytest.mark.parametrize('fault, text', [
+    ('shape', r'shape \(2,\), expected \(3,\)'),
+    ('dtype', 'dtype <U1, expected float32'),
+    ('image', 'dtype float32, expected uint8. Convert images to 0 to 255'),
+    ('key', "observation 'b' is missing"),
+    ('no reward', 'None as reward'), ('truncated', 'type str as truncated'),
+    ('old', '4 values are the API of old Gym')])
+@pytest.mark.parametrize('at', [0, 2])
+def test_breaches_in_a_run_name_seed_and_step(fault, text, at):
+  if at == 0 and fault in ('no reward', 'truncated', 'old'):
+    at = 1
+  env = make('Fault', {'fault': fault, 'at': at})
+  with pytest.raises(EnvError, match=text) as info:
+    env.reset(5)
+    for _ in range(at):
+      env.step(onehot(1))
+  assert f"'gym_toys:Fault-v0', seed 5, step {at}: " in str(info.value)
+
+
+@pytest.mark.parametrize('fault, text', [
+    ('nan', r'observation is nan at index \(1,\)'),
+    ('inf', r'observation is inf at index \(2,\)'),
+    ('nan reward', 'reward is nan'), ('inf reward', 'reward is inf')])
+def test_non_finite_data_names_key_and_index(fault, text):
+  env = make('Fault', {'fault': fault, 'at': 2})
+  env.reset(5)
+  env.step(onehot(0))
+  with pytest.raises(NonFiniteError, match=f'seed 5, step 2: {text}'):
+    env.step(onehot(0))
+
+
+def test_values_outside_of_the_space_are_refused():
+  adapter = envs.Adapter(gym.spaces.Box(0, 1, (2,)))
+  assert adapter(np.array([0, 1.0005]))['vector'][1] > 1
+  with pytest.raises(EnvError, match=r'lies in \[0, 5\], outside'):
+    adapter(np.array([0.0, 5.0]))
+  with pytest.raises(EnvError, match='outside'):
+    envs.Adapter(gym.spaces.Discrete(3))(3)
+
+
+@pytest.mark.parametrize('task, text', [
+    ('gym_toys:Countr-v0', "Did you mean 'Counter-v0'"),
+    ('gym_CartPol-v1', "Did you mean 'CartPole-v1'"),
+    ('gym_nowhere:X-v0', "module 'nowhere'"),
+    ('higway_highway-v0', "Did you mean 'highway'"),
+    ('pong', "'pong' is not a known task"),
+    ('atari_pong', 'not available in this version')])
+def test_unknown_tasks(task, text):
+  with pytest.raises(ConfigError, match=text):
+    envs.make(task, config())
+
+
+def test_unknown_argument_of_the_constructor():
+  with pytest.raises(ConfigError, match="env.config.lenght.*'length'"):
+    make('Counter', {'lenght': 3})
+
+
+def test_constructor_that_raises():
+  with pytest.raises(EnvError, match='can not be built: ValueError: no such'):
+    make('Fault', {'fault': 'constructor'})
+
+
+def test_frames_are_one_for_each_step():
+  env = make('Counter', render=True)
+  env.reset(1)
+  assert [frame.max() for frame in env.frames()] == [0]
+  env.step(onehot(1))
+  assert [frame.max() for frame in env.frames()] == [1]
+  assert env.frames()[0].shape == (8, 12, 3)
+  assert env.fps == 5
+  plain = make('Counter')
+  plain.reset(1)
+  assert plain.frames() == []
+
+
+def test_wrap_and_adapt_agree_with_make():
+  plain = toys.Dict()
+  env = envs.wrap(plain, config())
+  assert env.name == 'Dict'
+  row = env.reset(3)
+  made = envs.adapt('gym_toys:Dict-v0', config())(toys.Dict().reset(seed=3)[0])
+  assert set(made) < set(row)
+  for key, value in made.items():
+    np.testing.assert_array_equal(row[key], value)
+
+
+def test_signature_describes_spaces():
+  env = make('Image')
+  got = envs.signature(env.obs_space, env.act_space)
+  assert got['image'] == 'uint8 (16, 16, 1)'
+  assert got['action'] == 'Discrete(2)'
+  assert got['is_last'] == 'bool ()'

@@ -1,0 +1,312 @@
+"""Workers that fail, hang or lie, and the pool around them."""
+
+import functools
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import types
+
+import numpy as np
+import pytest
+
+from dreamerv2_tf import envs
+from dreamerv2_tf.errors import (
+  ConfigError,
+  EnvError,
+  NonFiniteError,
+  StateError,
+)
+
+TESTS = pathlib.Path(__file__).parents[1]
+ACTION = ('step', np.float32([0, 1]))
+
+
+def factory(name='Counter', render=False, **env_config):
+  config = types.SimpleNamespace(
+      env=types.SimpleNamespace(config=env_config, obs_scale=1.0),
+      action_repeat=1, time_limit=0)
+  return functools.partial(
+      envs.make, f'gym_toys:{name}-v0', config, render=render)
+
+
+def run(pool, *commands):
+  pool.send(list(commands))
+  return pool.recv()
+
+
+def stat(pid):
+  """Returns (state, parent) of a process, or None if it is gone."""
+  try:
+    text = pathlib.Path(f'/proc/{pid}/stat').read_text()
+  except OSError:
+    return None
+  state, parent = text.rpartition(')')[2].split()[:2]
+  return state, int(parent)
+
+
+def children(pid):
+  pids = [int(path.name) for path in pathlib.Path('/proc').glob('[0-9]*')]
+  return [child for child in sorted(pids) if (stat(child) or (0, 0))[1] == pid]
+
+
+def gone(pids, seconds):
+  until = time.monotonic() + seconds
+  while time.monotonic() < until:
+    if all((stat(pid) or 'Z')[0] == 'Z' for pid in pids):
+      return True
+    time.sleep(0.05)
+  return False
+
+
+@pytest.mark.parametrize('parallel', ['process', 'none'])
+def test_rows_of_two_workers(parallel):
+  with envs.Pool(factory(length=2), 2, parallel=parallel) as pool:
+    assert pool.act_space['action'].n == 2
+    assert pool.obs_space['vector'].shape == (3,)
+    first = run(pool, ('reset', 10), ('reset', 20))
+    second = run(pool, ACTION, None)
+    third = run(pool, None, ACTION)
+  assert [row['vector'][1] for row in first] == [1, 2]
+  assert [bool(row['is_first']) for row in first] == [True, True]
+  assert second[0]['reward'] == 1 and second[1] is None
+  assert third[1]['reward'] == 1 and third[0] is None
+  assert pool.failures == 0
+
+
+@pytest.mark.parametrize('fault, kind, text', [
+    ('raise', 'raised', 'raised ValueError: the wheel came off'),
+    ('exit', 'died', 'died with exit code 7'),
+    ('sys.exit', 'died', 'died with exit code 3'),
+    ('segfault', 'died', 'was killed by SIGSEGV'),
+    ('hang', 'hung', 'gave no answer within 1 s'),
+    ('deaf', 'hung', 'gave no answer within 1 s'),
+    ('stop', 'hung', 'gave no answer within 1 s')])
+def test_a_failing_step_is_told_and_rebuilt(fault, kind, text, caplog):
+  make = factory('Fault', fault=fault, at=2, seeds=(7,), length=9)
+  with envs.Pool(make, 2, timeout=1) as pool:
+    run(pool, ('reset', 5), ('reset', 7))
+    pids = children(os.getpid())
+    run(pool, ACTION, ACTION)
+    start = time.monotonic()
+    row, failure = run(pool, ACTION, ACTION)
+    # Other workers are untouched, and 3 s cover SIGTERM, 2 s, SIGKILL.
+    assert time.monotonic() - start < (4.5 if kind == 'hung' else 2)
+    assert row['vector'].tolist() == pytest.approx([0.2, 0.5, 0.1])
+    assert (failure.kind, pool.failures) == (kind, 1)
+    assert f'Worker 1, seed 7, step 2: The environment {text}' in failure.text
+    rows = run(pool, ACTION, ('reset', 8))
+    assert rows[0]['vector'][0] == pytest.approx(0.3)
+    assert rows[1]['vector'].tolist() == pytest.approx([0, 0.8, 0])
+    rows = run(pool, ACTION, ACTION)
+    assert rows[1]['vector'].tolist() == pytest.approx([0.1, 0.8, 0.1])
+    assert len(set(children(os.getpid())) - set(pids)) == 1
+  assert gone(pids, 1)
+  if fault == 'raise':
+    assert 'in break_down' in caplog.text  # The traceback of the worker.
+  assert caplog.text.count('It is rebuilt') == 1
+
+
+def test_a_failing_reset_is_told_and_rebuilt():
+  make = factory('Fault', fault='raise', at=0, seeds=(7,))
+  with envs.Pool(make, 1) as pool:
+    failure, = run(pool, ('reset', 7))
+    assert failure.kind == 'raised' and 'seed 7, step 0' in failure.text
+    row, = run(pool, ('reset', 8))
+    assert row['is_first']
+
+
+def test_killed_from_outside():
+  with envs.Pool(factory(length=9), 1) as pool:
+    run(pool, ('reset', 1))
+    child, = children(os.getpid())
+    os.kill(child, signal.SIGKILL)
+    failure, = run(pool, ACTION)
+    assert failure.kind == 'died' and 'killed by SIGKILL' in failure.text
+    assert run(pool, ('reset', 2))[0]['is_first']
+
+
+@pytest.mark.parametrize('fault', ['raise', 'sys.exit'])
+def test_without_processes_failures_are_rebuilt_too(fault):
+  make = factory('Fault', fault=fault, at=1, seeds=(7,))
+  with envs.Pool(make, 2, parallel='none') as pool:
+    run(pool, ('reset', 5), ('reset', 7))
+    row, failure = run(pool, ACTION, ACTION)
+    assert row['reward'] == 1 and isinstance(failure, envs.Failure)
+    assert run(pool, None, ('reset', 8))[1]['is_first']
+
+
+def test_late_replies_are_dropped():
+  with envs.Pool(factory(length=9), 1) as pool:
+    pool.send([('reset', 10)])
+    pool.send([ACTION])  # The reply to the reset was never taken.
+    row, = pool.recv()
+    assert not row['is_first'] and row['reward'] == 1
+
+
+def test_too_many_failures_end_the_run():
+  make = factory('Fault', fault='raise', at=1)
+  with envs.Pool(make, 1, max_failures=2) as pool:
+    for _ in range(2):
+      run(pool, ('reset', 7))
+      assert isinstance(run(pool, ACTION)[0], envs.Failure)
+    run(pool, ('reset', 7))
+    with pytest.raises(EnvError, match='failure 3 within an hour.*is 2'):
+      run(pool, ACTION)
+
+
+@pytest.mark.parametrize('parallel', ['process', 'none'])
+def test_constructor_failures_end_the_start(parallel):
+  with pytest.raises(EnvError, match='can not be built: ValueError: no such'):
+    envs.Pool(factory('Fault', fault='constructor'), 2, parallel=parallel)
+  with pytest.raises(ConfigError, match="Did you mean 'Counter-v0'"):
+    envs.Pool(factory('Countr'), 1, parallel=parallel)
+
+
+def test_any_factory_that_raises_is_an_environment_error():
+  with pytest.raises(EnvError, match='raised ZeroDivisionError.*while it was'):
+    envs.Pool(lambda: 1 / 0, 1)
+  with pytest.raises(EnvError, match='died with exit code 4 while it was'):
+    envs.Pool(functools.partial(os._exit, 4), 1)
+
+
+def test_space_mismatch_lists_both(tmp_path):
+  flag = str(tmp_path / 'flag')
+  base = functools.partial(factory, actions=2)
+  def different():
+    try:
+      os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+      return base(length=3)()
+    return base('Image')()
+  with pytest.raises(StateError, match='different spaces') as info:
+    envs.Pool(different, 2)
+  assert "'image'" in str(info.value) and "'vector'" in str(info.value)
+
+
+@pytest.mark.parametrize('fault', ['nan', 'inf reward'])
+def test_bad_data_stops_the_run(fault):
+  make = factory('Fault', fault=fault, at=2)
+  with envs.Pool(make, 1) as pool:
+    run(pool, ('reset', 6))
+    run(pool, ACTION)
+    with pytest.raises(NonFiniteError, match='Worker 0.*seed 6, step 2'):
+      run(pool, ACTION)
+
+
+def test_bad_data_can_be_dropped():
+  make = factory('Fault', fault='nan', at=2, seeds=(6,))
+  with envs.Pool(make, 1, on_bad_data='drop') as pool:
+    run(pool, ('reset', 6))
+    child = children(os.getpid())
+    run(pool, ACTION)
+    assert run(pool, ACTION)[0].kind == 'dropped'
+    assert (pool.dropped, pool.failures) == (1, 0)
+    assert run(pool, ('reset', 7))[0]['is_first']
+    assert children(os.getpid()) == child  # Nothing to rebuild.
+
+
+def test_breaches_of_the_space_end_the_run():
+  make = factory('Fault', fault='shape', at=2)
+  with envs.Pool(make, 2) as pool:
+    run(pool, ('reset', 6), ('reset', 6))
+    run(pool, ACTION, ACTION)
+    with pytest.raises(EnvError, match=r'shape \(2,\), expected \(3,\)'):
+      run(pool, ACTION, ACTION)
+
+
+def test_prints_never_reach_us(capfd):
+  with envs.Pool(factory('Fault', fault='print'), 1) as pool:
+    assert run(pool, ('reset', 6))[0]['is_first']
+  assert capfd.readouterr() == ('', '')
+
+
+def test_frames_come_with_rows():
+  with envs.Pool(factory(render=True, length=9), 2) as pool:
+    run(pool, ('reset', 1), ('reset', 2))
+    run(pool, ACTION, None)
+    assert pool.fps == 5
+    assert [frame.max() for frame in pool.frames[0]] == [1]
+
+
+def test_close_is_quick_and_complete_when_a_worker_hangs():
+  make = factory('Fault', fault='deaf', at=1, seeds=(7,))
+  pool = envs.Pool(make, 2)
+  run(pool, ('reset', 7), ('reset', 8))
+  pids = children(os.getpid())
+  pool.send([ACTION, ACTION])
+  start = time.monotonic()
+  pool.close()
+  assert time.monotonic() - start < 5
+  assert len(pids) == 2 and gone(pids, 0.5)
+
+
+@pytest.mark.parametrize('fault', ['hang', 'stop'])
+def test_workers_end_with_a_killed_parent(fault):
+  script = textwrap.dedent(f"""
+      import sys, time
+      sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'envs')!r}]
+      import test_pool as t
+      make = t.factory('Fault', fault={fault!r}, at=1, seeds=(7,))
+      pool = t.envs.Pool(make, 2)
+      t.run(pool, ('reset', 7), ('reset', 8))
+      pool.send([t.ACTION, t.ACTION])
+      print('ready', flush=True)
+      time.sleep(60)
+      """)
+  with subprocess.Popen(
+      [sys.executable, '-c', script], stdout=subprocess.PIPE, text=True,
+      env={**os.environ, 'PYTHONPATH': str(TESTS.parent)}) as parent:
+    assert parent.stdout.readline() == 'ready\n'
+    pids = children(parent.pid)
+    parent.kill()
+    assert len(pids) == 2 and gone(pids, 5)
+
+
+def test_workers_hold_no_file_of_the_trainer(tmp_path):
+  with open(tmp_path / 'lock', 'w') as file:
+    os.set_inheritable(file.fileno(), True)
+    with envs.Pool(factory(), 1):
+      child, = children(os.getpid())
+      links = [os.readlink(path) for path in
+               pathlib.Path(f'/proc/{child}/fd').iterdir()]
+      assert not [link for link in links if 'lock' in link]
+
+
+def test_ctrl_c_is_for_the_trainer_alone():
+  with envs.Pool(factory(length=9), 1) as pool:
+    run(pool, ('reset', 1))
+    child, = children(os.getpid())
+    assert os.getpgid(child) != os.getpgid(0)
+    os.kill(child, signal.SIGINT)
+    assert run(pool, ACTION)[0]['reward'] == 1
+
+
+def test_workers_start_at_the_same_time():
+  def slow():
+    time.sleep(1.5)
+    return factory()()
+  start = time.monotonic()
+  with envs.Pool(slow, 4):
+    assert time.monotonic() - start < 5.5
+
+
+def test_advice_is_logged_once(caplog):
+  def make():
+    env = factory()()
+    env.advice.append('Use less of it.')
+    return env
+  with caplog.at_level(logging.WARNING, 'dreamerv2'):
+    envs.Pool(make, 3, parallel='none').close()
+  assert caplog.text.count('Use less of it.') == 1
+
+
+@pytest.mark.parametrize('key, value', [
+    ('parallel', 'thread'), ('on_bad_data', 'keep')])
+def test_unknown_options(key, value):
+  with pytest.raises(ConfigError, match=f"but is '{value}'"):
+    envs.Pool(factory(), 1, **{key: value})

@@ -1,0 +1,213 @@
+"""Toy Gymnasium environments: deterministic, quick, and broken on demand.
+
+With this folder on the path they are the tasks `gym_toys:Counter-v0`,
+`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Continuous-v0` and
+`gym_toys:Fault-v0`; keys of `env.config` are their constructor arguments.
+"""
+
+import os
+import signal
+import sys
+import time
+
+import gymnasium as gym
+import numpy as np
+
+
+class Counter(gym.Env):
+  """Observes (step, seed, last action) / 10; rewards action 1 over action 0.
+
+  Ends by termination (or truncation) after `length` steps.
+  """
+
+  metadata = {'render_modes': ['rgb_array'], 'render_fps': 5}
+
+  def __init__(self, length=5, terminal=True, actions=2, render_mode=None):
+    self.render_mode = render_mode
+    self.observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    self.action_space = gym.spaces.Discrete(actions)
+    self.length = length
+    self.terminal = terminal
+    self.count = self.seed = self.action = 0
+
+  def reset(self, *, seed=None, options=None):
+    super().reset(seed=seed)
+    self.count, self.seed, self.action = 0, seed or 0, 0
+    return self.observe(), {}
+
+  def step(self, action):
+    self.count += 1
+    self.action = action
+    done = self.count >= self.length
+    return (self.observe(), self.reward(action), done and self.terminal,
+            done and not self.terminal, {})
+
+  def reward(self, action):
+    return float(np.mean(action))
+
+  def observe(self):
+    return np.array(
+        [self.count, self.seed, float(np.mean(self.action))], np.float32) / 10
+
+  def render(self):
+    return np.full((8, 12, 3), self.count, np.uint8)
+
+
+class Image(Counter):
+  """A 16 by 16 picture with a white column that shows the step."""
+
+  def __init__(self, size=(16, 16), **kwargs):
+    super().__init__(**kwargs)
+    self.size = tuple(size)
+    self.observation_space = gym.spaces.Box(0, 255, (*self.size, 1), np.uint8)
+
+  def observe(self):
+    image = np.zeros((*self.size, 1), np.uint8)
+    image[:, self.count % self.size[1]] = 255
+    return image
+
+
+class Dict(Counter):
+  """An image and vectors in a nested Dict space, a Discrete part among them."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.observation_space = gym.spaces.Dict({
+        'camera': gym.spaces.Box(0, 255, (16, 16, 3), np.uint8),
+        'car': gym.spaces.Dict({
+            'pose': gym.spaces.Box(-10, 10, (2, 2), np.float64),
+            'gear': gym.spaces.Discrete(3, start=-1)})})
+
+  def observe(self):
+    return {
+        'camera': np.full((16, 16, 3), self.count, np.uint8),
+        'car': {'pose': np.full((2, 2), self.count / 2),
+                'gear': self.count % 3 - 1}}
+
+
+class Continuous(Counter):
+  """Two actions, in [0, 4] and [-2, 2]; the reward is their mean."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.action_space = gym.spaces.Box(
+        np.array([0, -2], np.float32), np.array([4, 2], np.float32))
+
+
+class Fault(Counter):
+  """A Counter that breaks in one way at step `at` of some episodes.
+
+  Args:
+    fault: what goes wrong; see the code.
+    at: step of the fault; 0 is the reset.
+    seeds: seeds of the episodes concerned; empty: all but the 0 of checks.
+    once: path of a file; the fault happens only while it does not exist, and
+      creates it.
+  """
+
+  def __init__(self, fault='raise', at=3, seeds=(), once=None, **kwargs):
+    super().__init__(**kwargs)
+    self.fault, self.at, self.seeds, self.once = fault, at, seeds, once
+    if fault == 'image':
+      self.observation_space = gym.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    if fault == 'key':
+      self.observation_space = gym.spaces.Dict(
+          a=self.observation_space, b=self.observation_space)
+    if fault == 'constructor':
+      raise ValueError('no such map')
+    if fault == 'deaf':
+      signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+  def reset(self, *, seed=None, options=None):
+    obs, info = super().reset(seed=seed)
+    if self.fault == 'print':
+      print('x' * 10_000_000)
+      os.write(1, b'y' * 100_000)
+      os.write(2, b'z' * 10_000_000)
+    if self.due():
+      self.break_down()
+      obs = self.spoil(obs)
+    return obs, info
+
+  def step(self, action):
+    obs, reward, terminated, truncated, info = super().step(action)
+    if not self.due():
+      return obs, reward, terminated, truncated, info
+    self.break_down()
+    reward = {'nan reward': np.nan, 'inf reward': np.inf,
+              'no reward': None}.get(self.fault, reward)
+    if self.fault == 'truncated':
+      truncated = 'no'
+    if self.fault == 'old':
+      return obs, reward, terminated, info
+    return self.spoil(obs), reward, terminated, truncated, info
+
+  def observe(self):
+    if self.fault == 'image':
+      return np.full((16, 16, 3), self.count, np.uint8)
+    if self.fault == 'key':
+      return {'a': super().observe(), 'b': super().observe()}
+    return super().observe()
+
+  def due(self):
+    if self.count != self.at or self.once and os.path.exists(self.once):
+      return False
+    if self.seed in self.seeds or not self.seeds and self.seed:
+      if self.once:
+        with open(self.once, 'w'):
+          pass
+      return True
+    return False
+
+  def break_down(self):
+    if self.fault == 'raise':
+      raise ValueError('the wheel came off')
+    if self.fault == 'exit':
+      os._exit(7)
+    if self.fault == 'sys.exit':
+      sys.exit(3)
+    if self.fault == 'segfault':
+      os.kill(os.getpid(), signal.SIGSEGV)
+    if self.fault == 'stop':
+      os.kill(os.getpid(), signal.SIGSTOP)
+    if self.fault in ('hang', 'deaf'):
+      time.sleep(3600)
+
+  def spoil(self, obs):
+    if self.fault == 'nan':
+      obs[1] = np.nan
+    if self.fault == 'inf':
+      obs[2] = np.inf
+    if self.fault == 'shape':
+      obs = obs[:2]
+    if self.fault == 'dtype':
+      obs = np.array(['a', 'b', 'c'])
+    if self.fault == 'image':
+      obs = obs / np.float32(255)
+    if self.fault == 'key':
+      del obs['b']
+    return obs
+
+
+class Old(Counter):
+  """The API of old Gym: no info from reset, no seed, 4 values from step."""
+
+  def reset(self):
+    self.count = 0
+    return self.observe()
+
+  def step(self, action):
+    obs, reward, done, _, info = super().step(action)
+    return obs, reward, done, info
+
+
+class Sloppy(Counter):
+  """Breaks each promise on the results of step."""
+
+  def step(self, action):
+    return self.observe(), None, 0, 'no', []
+
+
+for _cls in (Counter, Image, Dict, Continuous, Fault, Old, Sloppy):
+  gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
+gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)
