@@ -29,9 +29,9 @@ usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
 
 # Flags that are no keys: name to default, of the type it has, and description.
 TRAIN = {
-    'fresh': (False, 'Begin anew; refuses a folder that holds a run.'),
+    'fresh': (False, 'Refuse a folder that holds a run.'),
     'break-lock': (
-        False, 'Take over a run folder whose owner has been silent for long.'),
+        False, 'Take over the lock of another host that is silent for long.'),
     'debug': (False, 'Print the traceback of any error.'),
 }
 EVAL = {
@@ -112,12 +112,11 @@ def _train(arguments):
   if not logdir:
     task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task)
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
-  config = config.update({'logdir': str(pathlib.Path(logdir).expanduser())})
+  config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
   from .run import train
   return train.run(
-      config, fresh=options.fresh, break_lock=options['break-lock'],
-      debug=options.debug) or 0
+      config, fresh=options.fresh, break_lock=options['break-lock']) or 0
 
 
 def _eval(arguments):
@@ -135,7 +134,7 @@ def _eval(arguments):
         "'checkpoint' must be latest, best or a step such as 5000 but is "
         f"'{options.checkpoint}'."
         + suggest(options.checkpoint, ('latest', 'best')))
-  logdir = pathlib.Path(options.logdir).expanduser()
+  logdir = pathlib.Path(os.path.expanduser(options.logdir))
   stored = logdir / 'config.yaml'
   if not stored.is_file():
     raise ConfigError(
@@ -176,7 +175,7 @@ def _stored(overrides):
       if name == 'logdir' and words]
   if not given:
     return None
-  path = pathlib.Path(given[-1]).expanduser() / 'config.yaml'
+  path = pathlib.Path(os.path.expanduser(given[-1]), 'config.yaml')
   if not path.is_file():
     return None
   print(f'No --configs: settings from {path}.', file=sys.stderr)
@@ -189,16 +188,17 @@ def _help_train(arguments):
   about, groups = configlib.describe()
   lines = [
       USAGE,
-      'Trains, or goes on with the run in --logdir (with its settings if no '
-      '--configs are given).', '',
+      'Trains, or goes on with the run in --logdir; without --configs, with '
+      'the settings', 'of that run.', '',
       'Presets (--configs merges several in order)']
   lines += [_entry(name, text) for name, text in about.items()]
   lines += ['', 'Flags']
   lines += [_entry(f'--{name}', text) for name, (_, text) in TRAIN.items()]
   lines += [
       '', f"Keys and their values{' with these settings' * bool(arguments)}. "
-      'Lists: 84 84 or 84,84. A regular', "expression sets all keys that it "
-      "matches from the start: '--.*\\.norm' layer"]
+      'Lists: 84 84 or 84,84. A regular',
+      "expression sets all keys that it matches from the start: "
+      "'--.*\\.norm' layer"]
   for group, keys in groups.items():
     lines += ['', group]
     lines += [
