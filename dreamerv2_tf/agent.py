@@ -1,6 +1,6 @@
 """The agent: acts, learns and shows what it dreams."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -32,13 +32,17 @@ class Agent(tfutils.Module):
 
   def __init__(
       self, config: Mapping, obs_space: Mapping[str, gym.Space],
-      act_space: Mapping[str, gym.Space]):
+      act_space: Mapping[str, gym.Space],
+      adapter: Callable[[Any], Mapping[str, np.ndarray]] | None = None,
+      actions: Callable[[np.ndarray], Any] | None = None):
     """Builds all networks.
 
     Args:
       config: the resolved configuration.
       obs_space: key -> space of everything that an environment returns.
       act_space: `action` -> Discrete (actions are one-hot) or Box in -1 to 1.
+      adapter: for `act`; maps a plain observation to the observation keys.
+      actions: for `act`; maps an action, [A], to a plain one.
 
     Raises:
       ConfigError: the configuration does not fit the spaces.
@@ -48,8 +52,10 @@ class Agent(tfutils.Module):
     self.obs_space = dict(obs_space)
     self.act_space = dict(act_space)
     action = act_space['action']
+    self._adapter = adapter or dict
+    self._actions = actions or (lambda action: action)
     self._discrete = isinstance(action, gym.spaces.Discrete)
-    self._action_dim = int(action.n if self._discrete else action.shape[0])
+    self.action_dim = int(action.n if self._discrete else action.shape[0])
     self._dtype = tfutils.compute_dtype(config.precision)
     self._seed = int(config.seed)
     self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -60,13 +66,13 @@ class Agent(tfutils.Module):
         k: v for k, v in obs_space.items()
         if k not in ('reward', 'is_first', 'is_last', 'is_terminal')
         and not k.startswith('log_')}
-    self.world_model = WorldModel(config, observed, self._action_dim, init)
+    self.world_model = WorldModel(config, observed, self.action_dim, init)
     feat = self.world_model.rssm.dim
     self.actor_critic = ActorCritic(
-        config, feat, self._action_dim, self._discrete, self.step, init)
+        config, feat, self.action_dim, self._discrete, self.step, init)
     explorer = exploration.behavior(config.expl_behavior)
     self.explorer = explorer and explorer(
-        config, self.world_model, self._action_dim, self._discrete,
+        config, self.world_model, self.action_dim, self._discrete,
         self.step, init)
     jit = str(config.jit).lower() == 'true' or None
     self._functions = {
@@ -101,6 +107,25 @@ class Agent(tfutils.Module):
       state = self.initial_state(obs['is_first'].shape[0])
     action, state = self._functions['policy'](obs, state, mode)
     return {'action': action}, state
+
+  def act(self, obs: Any, state: Any = None) -> tuple[Any, Any]:
+    """Chooses the greedy action for one plain observation, as `eval` does.
+
+    Args:
+      obs: what a Gymnasium environment of the task returned.
+      state: what the call before returned; None begins an episode.
+
+    Returns:
+      action: for the `step` of that environment.
+      state: for the next call.
+    """
+    row = {k: np.asarray(v)[None] for k, v in self._adapter(obs).items()}
+    flag = np.zeros([1], bool)
+    row.update(
+        reward=np.zeros([1], np.float32), is_first=flag | (state is None),
+        is_last=flag, is_terminal=flag)
+    outputs, state = self.policy(row, state, mode='eval')
+    return self._actions(outputs['action'].numpy()[0]), state
 
   def train(
       self, data: Mapping[str, np.ndarray],
@@ -151,7 +176,7 @@ class Agent(tfutils.Module):
     """Returns the policy state before the first observation, [count, ...]."""
     return {
         'latent': self.world_model.rssm.initial(count),
-        'action': tf.zeros([count, self._action_dim]),
+        'action': tf.zeros([count, self.action_dim]),
         'age': tf.zeros([count], tf.int32)}
 
   def _policy(self, obs, state, mode):
@@ -214,7 +239,7 @@ class Agent(tfutils.Module):
     if amount == 0:
       return action
     if self._discrete:
-      probs = amount / self._action_dim + (1 - amount) * action
+      probs = amount / self.action_dim + (1 - amount) * action
       return OneHotDist(
           probs=probs, dtype=tf.float32).sample(seed=seed)
     action = tfd.Normal(action, amount).sample(seed=seed)

@@ -173,7 +173,7 @@ class Driver:
     """Returns rates and times since the call before, and event counts.
 
     Returns:
-      env_steps_per_s: steps of all workers together per second of wall time.
+      fps_env: steps of all workers together per second of wall time.
       time_env, time_policy, time_overlap: seconds waiting for environments, in
         the policy, and in the overlapped function.
       env_failures, env_dropped: failures, and episodes ended by NaN or
@@ -182,7 +182,7 @@ class Driver:
     now = time.monotonic()
     then, steps = self._since
     result = {f'time_{key}': value for key, value in self._times.items()}
-    result['env_steps_per_s'] = (self.steps - steps) / max(now - then, 1e-9)
+    result['fps_env'] = (self.steps - steps) / max(now - then, 1e-9)
     result['env_failures'] = self._pool.failures
     result['env_dropped'] = self._pool.dropped
     self._times = dict.fromkeys(self._times, 0.0)

@@ -31,7 +31,7 @@ from .. import errors, files
 Spaces = dict[str, tuple[tuple[int, ...], np.dtype]]
 Arrays = dict[str, np.ndarray]
 
-log = logging.getLogger('dreamerv2')
+log = logging.getLogger(__name__)
 
 FLAGS = ('is_first', 'is_last', 'is_terminal')
 REQUIRED = ('action', 'reward', *FLAGS)

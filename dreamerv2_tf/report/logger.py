@@ -138,9 +138,19 @@ class Logger:
       for output in self._outputs:
         output(summaries)
 
+  def state(self) -> list:
+    """Returns the scalars that are not written yet, JSON-able."""
+    return [
+        [step, name, float(value)] for step, name, value in self._summaries
+        if not isinstance(value, str) and value.ndim == 0]
+
+  def load_state(self, state: Sequence) -> None:
+    """Takes scalars of an earlier process that did not come to write them."""
+    self._summaries += [
+        (step, name, np.array(value)) for step, name, value in state]
+
   def close(self) -> None:
-    """Writes what is left and closes the outputs."""
-    self.write()
+    """Closes the outputs; what is not written is lost."""
     for output in self._outputs:
       if hasattr(output, 'close'):
         output.close()

@@ -1,0 +1,81 @@
+"""The Python interface: load a trained agent, train in any environment."""
+
+from collections.abc import Callable
+import copy
+import pathlib
+
+import gymnasium as gym
+
+from . import envs
+from .agent import Agent
+from .config import Config, resolve
+from .errors import ConfigError
+from .run import evaluate
+from .run import train as training
+
+
+def load(
+    logdir: str, checkpoint: str = 'latest',
+    env: gym.Env | None = None) -> Agent:
+  """Loads the agent of a run; its `act` takes plain Gymnasium observations.
+
+  Args:
+    logdir: run folder.
+    checkpoint: latest, best or a step.
+    env: an environment with the spaces of the training, if the run was
+      trained in one that has no task name.
+
+  Raises:
+    ConfigError: there is no run.
+    StateError: no such checkpoint, or it does not fit the environment.
+    EnvError: the environment can not be built.
+  """
+  folder = pathlib.Path(logdir).expanduser()
+  if env is not None and (folder / 'config.yaml').is_file():
+    env = envs.wrap(env, Config.load(folder / 'config.yaml'))
+  agent, _, _ = evaluate.load_agent(folder, checkpoint, env=env)
+  return agent
+
+
+def train(
+    env: gym.Env | Callable[[], gym.Env] | str,
+    config: Config | None = None) -> Agent:
+  """Trains and returns the agent; a second call with its logdir goes on.
+
+  Args:
+    env: an environment (each worker gets a copy), a function that makes one,
+      or a task name such as highway_highway-fast-v0.
+    config: from `dreamerv2_tf.resolve`; its logdir must be set.
+
+  Raises:
+    ConfigError: logdir is missing, or the configuration is wrong.
+    DreamerError: see the errors of `dreamerv2 train`.
+  """
+  config = config or resolve([], [])
+  if not config.logdir:
+    raise ConfigError(
+        'train needs a folder for the run: config.update({"logdir": ...}).')
+  factory = None
+  if isinstance(env, str):
+    config = config.update({'task': env})
+  else:
+    config = config.update({'task': 'gym_custom'})
+    factory = _Factory(env, config)
+  training.run(config, factory=factory)
+  sample = factory() if factory else None
+  folder = pathlib.Path(config.logdir).expanduser()
+  agent, _, _ = evaluate.load_agent(folder, env=sample)
+  return agent
+
+
+class _Factory:
+  """Makes wrapped copies of an environment, here or in a worker."""
+
+  def __init__(self, env, config):
+    self._env = env
+    self._config = config
+
+  def __call__(self) -> envs.Env:
+    env = self._env
+    env = copy.deepcopy(env) if isinstance(env, gym.Env) else env()
+    return envs.wrap(env, self._config)

@@ -1,0 +1,257 @@
+"""Runs episodes on fixed scenarios and says how good they were."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+import json as jsonlib
+import logging
+import math
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from .. import config as configlib
+from .. import envs as envlib
+from .. import errors, files
+from ..config import Config
+from ..data.driver import Driver
+from ..report import video as videolib
+
+log = logging.getLogger('dreamerv2_tf')
+
+Episode = Mapping[str, np.ndarray]
+
+
+def run(
+    logdir: str, *, episodes: int = 100, seed: int = 10_000,
+    checkpoint: str = 'latest', json: bool = False, video: str | None = None,
+    envs: int | None = None,
+    overrides: Sequence[str] = ()) -> None:
+  """Evaluates a checkpoint, prints the result and writes it into the folder.
+
+  Args:
+    logdir: run folder.
+    episodes: number of episodes; the i-th has the scenario seed + i.
+    seed: first scenario.
+    checkpoint: latest, best or a step.
+    json: also print one JSON object on the last line.
+    video: GIF file to write, of the first episode.
+    envs: environments side by side; None: as in training. The result does
+      not depend on it, up to rounding.
+    overrides: command line words that change the run's configuration.
+
+  Raises:
+    ConfigError, StateError, EnvError, StorageError: see `errors`.
+  """
+  folder = pathlib.Path(logdir).expanduser()
+  agent, config, step = load_agent(folder, checkpoint, overrides)
+  seeds = range(seed, seed + episodes)
+  count = min(envs or config.envs, episodes)
+  with make_pool(config, factory(config, bool(video)), count) as pool:
+    policy = functools.partial(agent.policy, mode='eval')
+    results, frames = collect(
+        pool, policy, seeds, film=seeds[:1] if video else ())
+    fps = pool.fps
+  record = {
+      **summarize(results), 'episodes': len(results), 'seed': seed,
+      'step': step}
+  try:
+    name = f'eval-{step}-{seed}-{episodes}.json'
+    files.write_text(folder / name, jsonlib.dumps(record, indent=2) + '\n')
+    if video:
+      videolib.save_gif(video, np.stack(frames), fps)
+  except OSError as error:
+    raise errors.StorageError(
+        f"Can not write {error.filename}: {error.strerror}.") from error
+  print(_text(record, folder / name, video))
+  if json:
+    print(jsonlib.dumps(record))
+
+
+def load_agent(
+    logdir: pathlib.Path, checkpoint: str = 'latest',
+    overrides: Sequence[str] = (),
+    env: envlib.Env | None = None) -> tuple[Any, Config, int]:
+  """Builds the agent of a run with the variables of a checkpoint.
+
+  Args:
+    logdir: run folder; nothing is written.
+    checkpoint: latest, best or a step.
+    overrides: command line words that change the run's configuration.
+    env: that the run was trained in; None makes the one of its task.
+
+  Returns:
+    The agent, the run's configuration, and the step of the checkpoint.
+
+  Raises:
+    ConfigError: no run there, or wrong overrides.
+    StateError: no such checkpoint, or it does not fit.
+    EnvError: the environment can not be built.
+  """
+  stored = logdir / 'config.yaml'
+  if not stored.is_file():
+    raise errors.ConfigError(
+        f'{logdir} holds no run: config.yaml is missing. Give the folder of '
+        'a run.')
+  config = configlib.resolve((), overrides, Config.load(stored))
+  env = env or envlib.make(config.task, config, mode='eval')
+  env.close()
+  from ..agent import Agent
+  from .checkpoint import Checkpoints
+  checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
+  record = checkpoints.find(checkpoint)
+  agent = Agent(
+      config, env.obs_space, env.act_space, adapter=env.adapter,
+      actions=env.actions)
+  checkpoints.restore(record, agent)
+  return agent, config, record.step
+
+
+def factory(
+    config: Config, film: bool | None = None) -> Callable[[], envlib.Env]:
+  """Returns what makes an evaluation environment.
+
+  Args:
+    config: the resolved configuration.
+    film: whether it renders; None: in highway tasks without images, whose
+      observations show nothing.
+  """
+  if film is None:
+    film = config.task.startswith('highway_') and not re.match(
+        config.encoder.cnn_keys, 'image')
+  return functools.partial(
+      envlib.make, config.task, config, mode='eval', render=film)
+
+
+def make_pool(
+    config: Config, factory: Callable[[], envlib.Env],
+    count: int) -> envlib.Pool:
+  """Starts environments with the limits of the configuration."""
+  return envlib.Pool(
+      factory, count, parallel=config.envs_parallel,
+      timeout=config.env_timeout, max_failures=config.max_env_failures,
+      on_bad_data=config.on_bad_data)
+
+
+def collect(
+    pool: envlib.Pool, policy: Callable, seeds: Iterable[int],
+    film: Iterable[int] = (), between: Callable[[], Any] = lambda: None
+) -> tuple[list[Episode], list[np.ndarray]]:
+  """Runs one episode for each scenario; those that fail are run again.
+
+  Args:
+    pool: environments that work side by side.
+    policy: maps observations and state to actions and state.
+    seeds: scenarios.
+    film: scenarios whose pictures are returned, if the pool renders.
+    between: called between steps; may raise.
+
+  Returns:
+    Episodes in the order of the seeds, and frames, [H, W, 3] uint8.
+  """
+  seeds = list(seeds)
+  waiting = seeds[::-1]
+  running, done, failed = {}, {}, set()
+  frames = {seed: [] for seed in film}
+  def next_seed(worker, index):
+    running[worker] = waiting.pop() if waiting else None
+    return running[worker]
+  def shoot(row, worker):
+    if running[worker] in frames:
+      if row['is_first']:
+        frames[running[worker]].clear()
+      frames[running[worker]].extend(pool.frames[worker])
+  def finish(episode, worker):
+    if running[worker] in failed:
+      failed.discard(running[worker])
+    else:
+      done[running[worker]] = episode
+  def cut(worker):
+    failed.add(running[worker])
+    waiting.append(running[worker])
+  driver = Driver(pool, next_seed)
+  driver.on_reset(shoot)
+  driver.on_step(shoot)
+  driver.on_cut(cut)
+  driver.on_episode(finish)
+  while len(done) < len(seeds):
+    between()
+    driver(policy, steps=1)
+  return [done[seed] for seed in seeds], [
+      frame for seed in frames for frame in frames[seed]]
+
+
+def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
+  """Describes evaluated episodes.
+
+  Args:
+    episodes: key -> [rows, ...].
+
+  Returns:
+    return_mean, return_std (of the sample), return_ci95 (low and high end of
+    the 95% interval of the mean, normal approximation), length_mean (steps
+    before action repeat), crash_rate (share of episodes with a crash) and
+    speed_mean (m/s, over all steps); None where the environment has none.
+  """
+  returns = np.array([_return(ep) for ep in episodes])
+  mean = float(returns.mean())
+  std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
+  half = 1.96 * std / math.sqrt(len(returns))
+  crashed = speed = None
+  if 'log_crashed' in episodes[0]:
+    crashed = float(np.mean([ep['log_crashed'].max() > 0 for ep in episodes]))
+  if 'log_speed' in episodes[0]:
+    speed = float(np.concatenate(
+        [ep['log_speed'][1:] for ep in episodes]).mean(dtype=np.float64))
+  return {
+      'return_mean': mean, 'return_std': std,
+      'return_ci95': [mean - half, mean + half],
+      'length_mean': float(np.mean([len(ep['reward']) - 1 for ep in episodes])),
+      'crash_rate': crashed, 'speed_mean': speed}
+
+
+def episode_metrics(
+    episode: Episode, config: Config, mode: str) -> dict[str, float]:
+  """Returns the metrics of one episode under the original's names.
+
+  Args:
+    episode: key -> [rows, ...].
+    config: reads log_keys_sum, log_keys_mean and log_keys_max.
+    mode: train or eval.
+
+  Returns:
+    `<mode>_return`, `<mode>_length` (steps), and `sum_<mode>_<key>`,
+    `mean_<mode>_<key>`, `max_<mode>_<key>` of the keys that match.
+  """
+  metrics = {
+      f'{mode}_return': _return(episode),
+      f'{mode}_length': len(episode['reward']) - 1}
+  for name in ('sum', 'mean', 'max'):
+    for key, value in episode.items():
+      if re.match(config[f'log_keys_{name}'], key):
+        value = np.asarray(value, np.float64)
+        metrics[f'{name}_{mode}_{key}'] = float(getattr(value, name)())
+  return metrics
+
+
+def _return(episode):
+  return float(episode['reward'].astype(np.float64).sum())
+
+
+def _text(record, path, video):
+  low, high = record['return_ci95']
+  lines = [
+      f"Checkpoint    step {record['step']}",
+      f"Episodes      {record['episodes']}, scenarios {record['seed']} to "
+      f"{record['seed'] + record['episodes'] - 1}",
+      f"Return        {record['return_mean']:.2f} +- "
+      f"{record['return_std']:.2f} (95% interval of the mean: {low:.2f} to "
+      f'{high:.2f})',
+      f"Length        {record['length_mean']:.1f} steps"]
+  if record['crash_rate'] is not None:
+    lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")
+  if record['speed_mean'] is not None:
+    lines.append(f"Speed         {record['speed_mean']:.1f} m/s")
+  lines.append(f'Written to    {path}' + (f' and {video}' if video else ''))
+  return '\n'.join(lines)

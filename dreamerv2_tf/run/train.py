@@ -1,0 +1,606 @@
+"""The training loop: collects, learns, evaluates, logs and saves."""
+
+from collections.abc import Callable, Mapping
+import contextlib
+import functools
+import importlib
+import logging
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+
+from . import evaluate, rundir
+from .. import envs, errors, files
+from ..config import Config
+from ..data import when
+from ..data.driver import Driver, RandomPolicy
+from ..data.replay import Replay
+from ..report import logger as loglib
+
+log = logging.getLogger('dreamerv2_tf')
+
+EVAL_SEED = 20_000  # First scenario of the evaluations within training.
+TRAIN_SEEDS = 1_000_000  # Training scenarios begin here, apart from those.
+
+
+def run(
+    config: Config, *, factory: Callable[[], envs.Env] | None = None,
+    fresh: bool = False, break_lock: bool = False) -> None:
+  """Trains in config.logdir, or goes on with the run in it.
+
+  Args:
+    config: the resolved configuration; logdir is set.
+    factory: makes one environment; None makes that of config.task.
+    fresh: refuse a folder that holds a run.
+    break_lock: take over the lock of a host that has been silent for long.
+
+  Raises:
+    ConfigError, StateError, EnvError, NonFiniteError, StorageError,
+    LockedError: see `errors`; the same is written to failure.json.
+    Interrupted: SIGINT or SIGTERM came; the state is saved.
+  """
+  eval_factory = factory or evaluate.factory(config)
+  factory = factory or functools.partial(envs.make, config.task, config)
+  with rundir.RunDir(config.logdir, break_lock) as folder:
+    diff = {}
+    if folder.config_path.exists():
+      if fresh:
+        raise errors.StateError(
+            f'{folder.path} holds a run and --fresh was given. Leave it out '
+            'to go on with that run, or give another --logdir.')
+      diff = rundir.changed(Config.load(folder.config_path).flat, config.flat)
+      rundir.check_changed(folder.path, diff)
+    trainer = None
+    try:
+      with Stop() as stop, Trainer(
+          config, factory, eval_factory, folder, stop, diff) as trainer:
+        trainer.run()
+    except errors.Interrupted:
+      raise
+    except BaseException as error:
+      if folder.config_path.exists():
+        folder.failure(error, trainer and int(trainer.step))
+      raise
+
+
+class Trainer:
+  """One run: its environments, replay, agent, outputs and counters.
+
+  Every iteration sends an action to each environment, trains while they
+  simulate, and takes in the results. All that decides the next iteration is
+  in the checkpoint, so a run that was stopped goes on as if it had not been.
+
+  Code: danijar/dreamerv2 train.py.
+  Differs: one loop instead of nested drivers; prefill turns into training
+    without dropping the running episodes; evaluations have fixed scenarios
+    and log means over their episodes.
+
+  Attributes:
+    step: Counter; environment steps before action repeat.
+    agent: Agent.
+  """
+
+  def __init__(
+      self, config: Config, factory: Callable[[], envs.Env],
+      eval_factory: Callable[[], envs.Env], folder: rundir.RunDir,
+      stop: 'Stop', diff: Mapping[str, tuple]):
+    """Builds everything and restores the newest checkpoint, if there is one.
+
+    Args:
+      config: the resolved configuration.
+      factory: makes a training environment; sent to the workers.
+      eval_factory: makes one for evaluation.
+      folder: the locked run folder.
+      stop: says whether a signal came.
+      diff: configuration keys that changed since the last start.
+    """
+    began = time.monotonic()
+    self._config = config
+    self._eval_factory = eval_factory
+    self._stop = stop
+    self._folder = folder.path
+    self._eval_pool = None
+    _preload()  # While the workers start.
+    self._pool = evaluate.make_pool(config, factory, config.envs)
+    from ..agent import Agent
+    from .checkpoint import Checkpoints
+    prepare_tensorflow(config)
+    self.step = when.Counter()
+    self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
+    self._checkpoints = Checkpoints(
+        self._folder / 'checkpoints', config.checkpoint_keep)
+    self._replay = self._open_replay('train_episodes', 1)
+    self._eval_replay = self._open_replay('eval_episodes', 10)
+    self._driver = Driver(self._pool, functools.partial(_seed, config.seed))
+    self._driver.on_reset(self._replay.add_step)
+    self._driver.on_step(self._replay.add_step)
+    self._driver.on_step(self._on_step)
+    self._driver.on_cut(self._replay.end_episode)
+    self._driver.on_episode(self._on_episode)
+    self._random = RandomPolicy(self._pool.act_space, [config.seed, 2])
+    self._every = {
+        'train': when.Every(config.train_every),
+        'log': when.Every(config.log_every),
+        'eval': when.Every(config.eval_every)}
+    self._due = {'train': 0, 'log': False, 'eval': False}
+    self._means = Means()
+    self._carry = None  # Latent state of the learner after its last batch.
+    self._policy = None  # Whose memory the driver holds: random or agent.
+    self._pretrained = 0
+    self._best = None
+    self._skipped = 0
+    self._saved = 0
+    self._train_seconds = 0.0
+    self._logged = self._improved = False
+    self._pending = []
+    self._restored = self._restore()
+    folder.start(int(self.step), sys.argv, diff)
+    config.save(folder.config_path)
+    self._open_outputs(began)
+
+  def __enter__(self) -> 'Trainer':
+    return self
+
+  def __exit__(self, *exc_info) -> None:
+    for dataset in self._datasets.values():
+      dataset.close()
+    for pool in (self._pool, self._eval_pool):
+      if pool:
+        pool.close()
+    self._logger.close()
+
+  def run(self) -> None:
+    """Goes on until config.steps, then saves and tells what to do next.
+
+    Raises:
+      Interrupted: a signal came; the state is saved.
+    """
+    while True:
+      if not self._collects_randomly():
+        self._pretrain()
+        self._due['eval'] |= self._every['eval'](self.step)
+        if self._due['eval']:
+          self._evaluate()
+      self._logger.write(fps=self._logged)
+      self._logged = False
+      self._stop_if_asked()
+      every = self._config.checkpoint_every
+      due = every and int(self.step) // every > self._saved // every
+      if due or self._improved:
+        self._save()
+      if self._done():
+        break
+      if self._collects_randomly():
+        self._collect('random', self._random)
+      else:
+        mode = 'explore' if self._explores() else 'train'
+        self._collect(
+            'agent', functools.partial(self.agent.policy, mode=mode),
+            self._learn)
+        if self._due['log']:
+          self._log()
+    self._save()
+    self._terminal.message(self._summary())
+
+  def _done(self):
+    return int(self.step) >= self._config.steps
+
+  def _collects_randomly(self):
+    """Random until prefill is over and there is something to learn from."""
+    if int(self.step) < self._config.prefill:
+      return True
+    stats = self._replay.stats
+    return not stats['loaded_episodes'] and not stats['episodes_rejected']
+
+  def _explores(self):
+    until = self._config.expl_until
+    return not until or int(self.step) < until
+
+  def _collect(self, name, policy, overlap=None):
+    """Makes one step in every environment."""
+    if self._policy != name:
+      self._policy, self._driver.policy_state = name, None
+    self.agent.step.assign(int(self.step))
+    self._driver(policy, steps=1, overlap=overlap)
+    self._logger.tick()
+
+  def _on_step(self, row, worker):
+    self.step.increment()
+    if self._policy == 'agent':
+      self._due['train'] += (
+          self._every['train'](self.step) * self._config.train_steps)
+      self._due['log'] |= self._every['log'](self.step)
+
+  def _on_episode(self, episode, worker):
+    self._logger.write()  # What is pending belongs to an earlier step.
+    self._logger.add(evaluate.episode_metrics(
+        episode, self._config, 'train'))
+
+  def _pretrain(self):
+    while self._pretrained < self._config.pretrain:
+      self._train()
+      self._pretrained += 1
+      self._stop_if_asked()
+
+  def _learn(self):
+    while self._due['train']:
+      self._train()
+      self._due['train'] -= 1
+
+  def _train(self):
+    """Takes one gradient step."""
+    batch = next(self._datasets['train'])
+    began = time.monotonic()
+    try:
+      self._carry, metrics = self.agent.train(batch, self._carry)
+      metrics = {k: float(v) for k, v in metrics.items()}
+      self._check_finite(metrics)
+    except errors.NonFiniteError:
+      self._dump(batch)
+      raise
+    self._train_seconds += time.monotonic() - began
+    self._means.add(metrics)
+
+  def _check_finite(self, metrics):
+    """Counts float16 overflows, which change nothing, and stops at others."""
+    skips = [v for k, v in metrics.items() if k.endswith('_skipped')]
+    self._skipped = self._skipped + 1 if any(skips) else 0
+    if self._skipped > self._config.max_skipped_updates:
+      raise errors.NonFiniteError(
+          f'gradient: NaN or infinite in {self._skipped} float16 steps in a '
+          'row. Use --precision 32, or bf16 if the GPU has it.')
+    bad = [
+        k for k, v in metrics.items() if k.endswith('_loss')
+        and not np.isfinite(v)]
+    if bad:
+      raise errors.NonFiniteError(
+          f"{bad[0]}: NaN or infinite at step {int(self.step)}. The last "
+          'checkpoint is from before; lower the learning rates.')
+
+  def _dump(self, batch):
+    """Keeps the batch of a failed gradient step for inspection."""
+    with contextlib.suppress(OSError):
+      folder = self._folder / 'nan'
+      folder.mkdir(exist_ok=True)
+      files.write(
+          folder / f'batch-{int(self.step)}.npz',
+          lambda file: np.savez_compressed(file, **batch))
+
+  def _evaluate(self):
+    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
+    config = self._config
+    if self._eval_pool is None:
+      count = config.eval_envs or min(config.envs, config.eval_eps)
+      self._eval_pool = evaluate.make_pool(
+          config, self._eval_factory, count)
+    seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
+    policy = functools.partial(self.agent.policy, mode='eval')
+    episodes, frames = evaluate.collect(
+        self._eval_pool, policy, seeds, film=seeds[:1],
+        between=self._stop_if_asked)
+    self._due['eval'] = False
+    for episode in episodes:
+      self._eval_replay.add_episode(episode)
+    result = evaluate.summarize(episodes)
+    score = result['return_mean']
+    metrics = {
+        'return': score, 'return_std': result['return_std'],
+        'length': result['length_mean'], 'crash_rate': result['crash_rate'],
+        'speed': result['speed_mean'], 'eps': len(episodes),
+        **_totals(self._eval_replay)}
+    self._logger.add(
+        {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
+    for key in config.log_keys_video:
+      if key in episodes[0]:
+        self._logger.video(f'eval_policy_{key}', episodes[0][key])
+    if frames:
+      self._logger.video('eval_policy', np.stack(frames))
+    self._report('eval')
+    if self._best is None or score > self._best:
+      self._best, self._improved = score, True
+
+  def _report(self, name):
+    """Logs open-loop predictions on training or evaluation episodes."""
+    replay = {'train': self._replay, 'eval': self._eval_replay}[name]
+    if not self.agent.world_model.heads['decoder'].cnn_keys or (
+        not replay.stats['loaded_episodes']):
+      return
+    batch = next(self._datasets[f'{name}_report'])
+    self._logger.add(self.agent.report(batch), prefix=name)
+
+  def _log(self):
+    self._due['log'] = False
+    self._logger.add(self._means.take())
+    self._logger.add(_totals(self._replay), prefix='train')
+    self._logger.add({
+        **self._driver.stats(), 'time_train': self._train_seconds,
+        'time_replay': self._datasets['train'].take_wait()})
+    self._train_seconds = 0.0
+    self._report('train')
+    self._logged = True
+
+  def _stop_if_asked(self):
+    number = self._stop.signal
+    if number:
+      self._save()
+      raise errors.Interrupted(
+          f'stopped by {signal.Signals(number).name} at step '
+          f'{int(self.step)}, the state is saved. Run the same command again '
+          'to go on.', 130 if number == signal.SIGINT else 75)
+
+  def _open_replay(self, name, share):
+    config = self._config
+    spaces = {
+        k: (v.shape, v.dtype) for k, v in self._pool.obs_space.items()}
+    spaces['action'] = ((self.agent.action_dim,), np.float32)
+    return Replay(
+        self._folder / name, seed=[config.seed, 3, share], spaces=spaces, **{
+            **config.replay, 'capacity': config.replay.capacity // share,
+            'ram': config.replay.ram / share})
+
+  def _open_datasets(self):
+    shape = self._config.dataset
+    return {
+        'train': self._replay.dataset(**shape),
+        'train_report': self._replay.dataset(**shape, prefetch=0),
+        'eval_report': self._eval_replay.dataset(**shape, prefetch=0)}
+
+  def _open_outputs(self, began):
+    config = self._config
+    step = int(self.step) * config.action_repeat
+    repeat = config.action_repeat
+    loglib.JSONLOutput.cut(self._folder, step)
+    self._terminal = loglib.TerminalOutput(config.steps * repeat)
+    self._logger = loglib.Logger(self.step, [
+        self._terminal, loglib.JSONLOutput(self._folder),
+        loglib.TensorBoardOutput(
+            self._folder, resume=step if self._restored else None)], repeat)
+    self._terminal.message(self._introduction(began))
+    self._logger.load_state(self._pending)
+    self._logger.text('config', loglib.code_block(
+        (self._folder / 'config.yaml').read_text()))
+    self._logger.hparams(config.flat)
+
+  def _introduction(self, began):
+    wm = self.agent.world_model
+    count = sum(v.shape.num_elements() for v in (
+        self.agent.named_variables().values()))
+    spaces = envs.signature(self._pool.obs_space, self._pool.act_space)
+    keys = wm.encoder.cnn_keys + wm.encoder.mlp_keys
+    lines = [
+        f'Run folder    {self._folder}',
+        f'Observations  {", ".join(f"{k} {spaces[k]}" for k in keys)}',
+        f'Actions       {spaces["action"]}',
+        f'Environments  {self._config.envs}',
+        f'Parameters    {count:,}',
+        f'Replay        at most {self._config.replay.ram / 1e9:.1f} GB of '
+        'memory, the rest on disk',
+        self._restored or 'New run.',
+        f'Ready after {time.monotonic() - began:.1f} s.']
+    return '\n'.join(lines)
+
+  def _summary(self):
+    stats = self._replay.stats
+    best = '' if self._best is None else f', best eval_return {self._best:.1f}'
+    return (
+        f"Done: {int(self.step)} steps, {stats['total_episodes']} episodes"
+        f'{best}.\n'
+        f'  dreamerv2 eval --logdir {self._folder}\n'
+        f'  tensorboard --logdir {self._folder}')
+
+  def _save(self):
+    """Writes a checkpoint with everything that decides what comes next."""
+    self._saved = int(self.step)
+    best, self._improved = self._improved, False
+    state = {
+        'step': int(self.step), 'best': self._best, 'due': self._due,
+        'pretrained': self._pretrained, 'policy': self._policy,
+        'skipped': self._skipped, 'pending': self._logger.state(), 'means': self._means.state(),
+        'every': {k: v.state() for k, v in self._every.items()},
+        'random': self._random.state(), 'driver': self._driver.state(),
+        'replay': self._replay.state(),
+        'eval_replay': self._eval_replay.state(),
+        'datasets': {k: v.state() for k, v in self._datasets.items()}}
+    arrays = {
+        **_flat('policy', self._driver.policy_state),
+        **_flat('carry', self._carry)}
+    meta = {'spaces': envs.signature(
+        self._pool.obs_space, self._pool.act_space)}
+    self._checkpoints.save(
+        int(self.step), self.agent, state, arrays, meta, best)
+
+  def _restore(self):
+    """Continues from the newest checkpoint and the episodes on disk.
+
+    Returns:
+      What was restored, in words; empty for a new run.
+    """
+    record = self._checkpoints.newest()
+    if record is None:
+      return self._adopt()
+    self._check_spaces(record)
+    self._checkpoints.restore(record, self.agent)
+    state = record.state
+    exact = self._config.deterministic
+    self._replay.load_state(state['replay'], mask=exact)
+    self._eval_replay.load_state(state['eval_replay'], mask=exact)
+    stored = self._replay.stats
+    newer = stored['total_steps'] - state['replay']['total_steps']
+    self.step.increment(state['step'] + newer)
+    driver = state['driver']
+    if newer:  # Running episodes may be among the newer ones on disk.
+      count = stored['total_episodes'] - state['replay']['total_episodes']
+      driver = _begin_after(driver, count)
+    self._driver.restore(driver, on_row=self._replay.add_step)
+    self._datasets = self._open_datasets()
+    for name, dataset in self._datasets.items():
+      dataset.load_state(state['datasets'][name])
+    for name, every in self._every.items():
+      every.load_state(state['every'][name])
+    self._random.load_state(state['random'])
+    self._means.load_state(state['means'])
+    self._due.update(state['due'])
+    self._pretrained = state['pretrained']
+    self._policy = state['policy']
+    self._best = state['best']
+    self._skipped = state['skipped']
+    self._saved = record.step
+    self._pending = state['pending']
+    if not newer:
+      self._driver.policy_state = _packed(
+          'policy', record.arrays,
+          self.agent.initial_state(len(self._pool)))
+    self._carry = _packed(
+        'carry', record.arrays,
+        self.agent.world_model.rssm.initial(self._config.dataset.batch))
+    extra = f' and {newer} newer steps' if newer else ''
+    return (
+        f'Resumed       checkpoint {record.step}{extra}: networks, optimizers,'
+        f" random states, counters; {stored['loaded_episodes']} episodes, "
+        f"{stored['loaded_steps']} steps in replay")
+
+  def _adopt(self):
+    """Goes on with the episodes of a run that has no checkpoint yet."""
+    self._datasets = self._open_datasets()
+    stats = self._replay.stats
+    if not stats['loaded_episodes']:
+      return ''
+    self.step.increment(stats['total_steps'])
+    self._driver.restore(_begin_after(
+        {'steps': 0, 'episodes': 0,
+         'workers': [{'episode': 0}] * len(self._pool)},
+        stats['total_episodes']))
+    return (
+        f"Resumed       no checkpoint; {stats['loaded_episodes']} episodes, "
+        f"{stats['loaded_steps']} steps in replay")
+
+  def _check_spaces(self, record):
+    ours = envs.signature(self._pool.obs_space, self._pool.act_space)
+    theirs = record.manifest['spaces']
+    if ours != theirs:
+      raise errors.StateError(
+          f'The run in {self._folder} was made with other spaces: {theirs}; '
+          f'the environment now has {ours}. Give another --logdir.')
+
+
+class Means:
+  """Means of metrics since they were last taken."""
+
+  def __init__(self):
+    self._sums = {}
+
+  def add(self, metrics: Mapping[str, float]) -> None:
+    """Adds one value for each name."""
+    for name, value in metrics.items():
+      total, count = self._sums.get(name, (0.0, 0))
+      self._sums[name] = total + value, count + 1
+
+  def take(self) -> dict[str, float]:
+    """Returns the means and begins anew."""
+    sums, self._sums = self._sums, {}
+    return {name: total / count for name, (total, count) in sums.items()}
+
+  def state(self) -> dict:
+    """Returns the JSON-able sums and counts."""
+    return {name: list(pair) for name, pair in self._sums.items()}
+
+  def load_state(self, state: Mapping) -> None:
+    """Continues from a state."""
+    self._sums = {name: tuple(pair) for name, pair in state.items()}
+
+
+class Stop:
+  """Remembers SIGINT and SIGTERM, and ignores SIGHUP, while it is entered.
+
+  Attributes:
+    signal: number of the first signal that came; 0 before.
+  """
+
+  def __init__(self):
+    self.signal = 0
+    self._handlers = {}
+
+  def __enter__(self) -> 'Stop':
+    if threading.current_thread() is threading.main_thread():
+      for number in (signal.SIGINT, signal.SIGTERM):
+        self._handlers[number] = signal.signal(number, self._note)
+      self._handlers[signal.SIGHUP] = signal.signal(
+          signal.SIGHUP, signal.SIG_IGN)
+    return self
+
+  def __exit__(self, *exc_info) -> None:
+    for number, handler in self._handlers.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame):
+    self.signal = self.signal or number
+
+
+def prepare_tensorflow(config: Config) -> None:
+  """Sets what is global in TensorFlow: GPU memory and determinism.
+
+  Args:
+    config: reads `deterministic`, which applies where there is no GPU.
+  """
+  import tensorflow as tf
+  gpus = tf.config.list_physical_devices('GPU')
+  for gpu in gpus:
+    tf.config.experimental.set_memory_growth(gpu, True)
+  if config.deterministic and not gpus:
+    tf.config.experimental.enable_op_determinism()
+  if not gpus and str(config.precision) == '16':
+    log.warning(
+        'No GPU found: float16 is slow on the CPU. Use --precision 32.')
+
+
+def _preload():
+  """Imports TensorFlow in a thread; the import system does the waiting."""
+  threading.Thread(
+      target=importlib.import_module, args=('tensorflow_probability',),
+      daemon=True).start()
+
+
+def _seed(seed, worker, episode):
+  """The scenario of a training episode, apart from those of evaluations."""
+  entropy = np.random.SeedSequence([seed, 1, worker, episode])
+  return TRAIN_SEEDS + int(entropy.generate_state(1)[0]) % 2 ** 30
+
+
+def _begin_after(state, episodes):
+  """Driver state whose workers begin episodes that no one has run yet."""
+  workers = [
+      {'episode': w['episode'] + episodes, 'running': False}
+      for w in state['workers']]
+  return {**state, 'workers': workers}
+
+
+def _totals(replay):
+  stats = replay.stats
+  names = ('total_steps', 'total_episodes', 'loaded_steps', 'loaded_episodes')
+  return {name: stats[name] for name in names}
+
+
+def _flat(name, tree):
+  """Names the tensors of a nested structure; half precision as float32."""
+  import tensorflow as tf
+  result = {}
+  for index, tensor in enumerate(tf.nest.flatten(tree)):
+    if tensor is not None:
+      if tensor.dtype.is_floating:
+        tensor = tf.cast(tensor, tf.float32)
+      result[f'{name}_{index}'] = tensor.numpy()
+  return result
+
+
+def _packed(name, arrays, template):
+  """Rebuilds a nested structure; None if it was not there or has changed."""
+  import tensorflow as tf
+  flat = tf.nest.flatten(template)
+  arrays = [arrays.get(f'{name}_{index}') for index in range(len(flat))]
+  if any(a is None or a.shape != t.shape for a, t in zip(arrays, flat)):
+    return None
+  return tf.nest.pack_sequence_as(
+      template, [tf.cast(a, t.dtype) for a, t in zip(arrays, flat)])
