@@ -12,7 +12,6 @@ from .nets import layers
 from .nets.distributions import OneHotDist
 from .nets.mlp import MLP
 from .nets.optimizer import Optimizer
-from .nets.rssm import State
 from .tfutils import sg
 from .world_model import Data, WorldModel
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 import os
 import pathlib
 import shutil
-import uuid
 from typing import BinaryIO
+import uuid
 
 PREFIX = '.tmp-'
 

@@ -63,7 +63,7 @@ def run(
       videolib.save_gif(video, np.stack(frames), fps)
   except OSError as error:
     raise errors.StorageError(
-        f"Can not write {error.filename}: {error.strerror}.") from error
+        f'Can not write {error.filename}: {error.strerror}.') from error
   print(_text(record, folder / name, video))
   if json:
     print(jsonlib.dumps(record))

@@ -12,13 +12,13 @@ import time
 
 import numpy as np
 
-from . import evaluate, rundir
 from .. import envs, errors, files
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
 from ..report import logger as loglib
+from . import evaluate, rundir
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -257,7 +257,7 @@ class Trainer:
         and not np.isfinite(v)]
     if bad:
       raise errors.NonFiniteError(
-          f"{bad[0]}: NaN or infinite at step {int(self.step)}. The last "
+          f'{bad[0]}: NaN or infinite at step {int(self.step)}. The last '
           'checkpoint is from before; lower the learning rates.')
 
   def _dump(self, batch):
@@ -398,7 +398,8 @@ class Trainer:
     state = {
         'step': int(self.step), 'best': self._best, 'due': self._due,
         'pretrained': self._pretrained, 'policy': self._policy,
-        'skipped': self._skipped, 'pending': self._logger.state(), 'means': self._means.state(),
+        'skipped': self._skipped, 'pending': self._logger.state(),
+        'means': self._means.state(),
         'every': {k: v.state() for k, v in self._every.items()},
         'random': self._random.state(), 'driver': self._driver.state(),
         'replay': self._replay.state(),
