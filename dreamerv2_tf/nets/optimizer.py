@@ -98,15 +98,17 @@ class Optimizer(Module):
     metrics = {f'{name}_loss': loss}
     checks = [tf.debugging.check_numerics(loss, f'{name}_loss')]
     if self._mixed:
-      metrics[f'{name}_loss_scale'] = scale = self._opt.loss_scale
-      grads = tape.gradient(loss, self._variables, output_gradients=scale)
+      metrics[f'{name}_loss_scale'] = self._opt.loss_scale
+      with tape:
+        loss = self._opt.get_scaled_loss(loss)
+      grads = tape.gradient(loss, self._variables)
       grads = self._opt.get_unscaled_gradients(grads)
     else:
       grads = tape.gradient(loss, self._variables)
     unused = [k for k, g in zip(self._paths, grads) if g is None]
     assert not unused, f'{name}_loss does not depend on {unused}.'
     metrics[f'{name}_grad_norm'] = norm = tf.linalg.global_norm(grads)
-    keep = 1 - self._wd
+    keep = 1.0 - self._wd
     if self._mixed:
       finite = tf.math.is_finite(norm)
       metrics[f'{name}_skipped'] = 1 - tf.cast(finite, tf.float32)
