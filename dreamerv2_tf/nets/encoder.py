@@ -53,6 +53,7 @@ class Encoder(Module):
         shapes, cnn_keys, mlp_keys, 'encoder')
     self.conv, self.dense = [], []
     self.dim = 0
+    self._dtype = init.dtype
     if self.cnn_keys:
       size, channels = image_shape(shapes, self.cnn_keys)
       sizes, padding = resolutions(size, cnn_kernels)
@@ -89,7 +90,7 @@ class Encoder(Module):
       x = tf.concat([data[k] for k in self.mlp_keys], -1)
       for dense in self.dense:
         x = dense(x)
-      outputs.append(x)
+      outputs.append(tf.cast(x, self._dtype))  # There may be no layers.
     return tf.concat(outputs, -1)
 
 
