@@ -57,7 +57,7 @@ class Agent(tfutils.Module):
     self._discrete = isinstance(action, gym.spaces.Discrete)
     self.action_dim = int(action.n if self._discrete else action.shape[0])
     self._dtype = tfutils.compute_dtype(config.precision)
-    self._seed = int(config.seed)
+    self._seed = int(config.seed) % 2 ** 31  # Stateless seeds are int32.
     self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.policy_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -185,12 +185,14 @@ class Agent(tfutils.Module):
     age = tf.where(is_first, 0, state['age'])
     if mode == 'eval':
       seed = tf.stack([tf.fill(age.shape, self._seed), age], -1)
-      noise_seed = self._fold(1, age[0])
+      # Not among the seeds of the latents, whose age is never negative.
+      noise_seed = tf.stack([seed[:, 0], -1 - age], -1)
       noise = self.config.eval_noise
     else:
       seed = self._fold(2, self.policy_calls)
       self.policy_calls.assign_add(1)
       seed, act_seed, noise_seed = tfutils.split(seed, 3)
+      noise_seed = tf.random.split(noise_seed, age.shape[0])
       noise = self.config.expl_noise
     sample = mode == 'train' or not self.config.eval_state_mean
     embed = wm.encoder(wm.preprocess(obs))
@@ -234,16 +236,18 @@ class Agent(tfutils.Module):
     return tf.random.fold_in(
         tf.constant([self._seed, tag], tf.int32), tf.cast(count, tf.int32))
 
-  def _action_noise(self, action, amount, seed):
-    """Mixes in uniform (one-hot) or adds normal noise of the given amount."""
+  def _action_noise(self, action, amount, seeds):
+    """Mixes in uniform (one-hot) or adds normal noise; seeds [N, 2]."""
     if amount == 0:
       return action
-    if self._discrete:
-      probs = amount / self.action_dim + (1 - amount) * action
-      return OneHotDist(
-          probs=probs, dtype=tf.float32).sample(seed=seed)
-    action = tfd.Normal(action, amount).sample(seed=seed)
-    return tf.clip_by_value(action, -1, 1)
+    def draw(row):
+      action, seed = row
+      if self._discrete:
+        probs = amount / self.action_dim + (1 - amount) * action
+        return OneHotDist(probs=probs, dtype=tf.float32).sample(seed=seed)
+      action = tfd.Normal(action, amount).sample(seed=seed)
+      return tf.clip_by_value(action, -1, 1)
+    return tf.map_fn(draw, (action, seeds), fn_output_signature=tf.float32)
 
 
 def _tensors(data):
