@@ -15,6 +15,23 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 startup.prepare()  # Tests compute as the command does.
 
 
+@pytest.fixture(scope='session')
+def highway(tmp_path_factory):
+  """Runs of the debug preset on the real environment: preset to folder."""
+  import runs
+  folder = tmp_path_factory.mktemp('highway')
+  processes = {
+      preset: runs.start(
+          folder / preset, '--configs', preset, 'debug', '--steps', 200,
+          '--prefill', 80, '--eval_every', 100, '--log_every', 60,
+          '--checkpoint_every', 80)
+      for preset in ('highway', 'highway_kinematics')}
+  for preset, process in processes.items():
+    out, _ = runs.finish(process, 0)
+    (folder / f'{preset}.out').write_text(out)
+  return {preset: folder / preset for preset in processes}
+
+
 @pytest.fixture
 def tiny() -> config.Config:
   """The `debug` preset over the defaults."""

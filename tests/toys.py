@@ -1,8 +1,9 @@
 """Toy Gymnasium environments: deterministic, quick, and broken on demand.
 
 With this folder on the path they are the tasks `gym_toys:Counter-v0`,
-`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Continuous-v0` and
-`gym_toys:Fault-v0`; keys of `env.config` are their constructor arguments.
+`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Continuous-v0`,
+`gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of `env.config` are their
+constructor arguments.
 """
 
 import os
@@ -189,6 +190,42 @@ class Fault(Counter):
     return obs
 
 
+class Plan(Fault):
+  """Breaks, or sends signals to the trainer, at planned moments; reward 1.
+
+  Args:
+    folder: counts the visits of each seed there, over all processes.
+    plan: triples (seed, which visit of it, fault); at step `at`.
+    seconds: duration of each step.
+  """
+
+  def __init__(self, folder='', plan=(), seconds=0.0, **kwargs):
+    super().__init__(fault='', **kwargs)
+    self.folder = folder
+    self.plan = {(seed, visit): fault for seed, visit, fault in plan}
+    self.seconds = seconds
+
+  def reset(self, *, seed=None, options=None):
+    self.fault = ''
+    if any(seed == planned for planned, _ in self.plan):
+      with open(os.path.join(self.folder, str(seed)), 'a') as file:
+        file.write('x')
+        self.fault = self.plan.get((seed, file.tell()), '')
+    return super().reset(seed=seed)
+
+  def step(self, action):
+    time.sleep(self.seconds)
+    return super().step(action)
+
+  def reward(self, action):
+    return 1.0
+
+  def break_down(self):
+    if self.fault.startswith('SIG'):
+      os.kill(os.getppid(), getattr(signal, self.fault))
+    super().break_down()
+
+
 class Old(Counter):
   """The API of old Gym: no info from reset, no seed, 4 values from step."""
 
@@ -208,6 +245,6 @@ class Sloppy(Counter):
     return self.observe(), None, 0, 'no', []
 
 
-for _cls in (Counter, Image, Dict, Continuous, Fault, Old, Sloppy):
+for _cls in (Counter, Image, Dict, Continuous, Fault, Plan, Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

@@ -1,0 +1,231 @@
+"""Whole runs of the command: what they write, and that they resume exactly."""
+
+from concurrent import futures
+import io
+import json
+import math
+import signal
+
+import numpy as np
+from PIL import Image
+import pytest
+import runs
+from tensorboard.backend.event_processing import event_accumulator
+
+from dreamerv2_tf.config import Config, resolve
+
+LOSSES = (
+    'kl_loss', 'model_kl', 'prior_ent', 'post_ent', 'reward_loss',
+    'discount_loss', 'model_loss', 'model_grad_norm', 'actor_loss',
+    'actor_ent', 'actor_grad_norm', 'critic_loss', 'critic_target',
+    'critic_grad_norm')
+TIMES = (
+    'fps', 'fps_env', 'time_env', 'time_policy', 'time_overlap', 'time_train',
+    'time_replay')
+KINDS = [('highway_kinematics', 'vector'), ('highway', 'image')]
+
+
+class TestHighway:
+  """The debug preset on the real environment."""
+
+  @pytest.mark.parametrize('preset, key', KINDS)
+  def test_files(self, highway, preset, key):
+    logdir = highway[preset]
+    assert {path.name for path in logdir.iterdir()} >= {
+        'config.yaml', 'run.json', 'metrics.jsonl', 'train_episodes',
+        'eval_episodes', 'checkpoints', 'lock'}
+    assert not list(logdir.rglob('.tmp-*'))
+    assert not (logdir / 'failure.json').exists()
+    config = Config.load(logdir / 'config.yaml')
+    assert config.task == 'highway_highway-fast-v0' and config.rssm.deter == 32
+    [begin] = json.loads((logdir / 'run.json').read_text())['history']
+    assert begin['step'] == 0 and '--configs' in begin['argv']
+    assert runs.newest(logdir).step >= config.steps
+    assert runs.newest(logdir).state['pretrained'] == config.pretrain
+
+  @pytest.mark.parametrize('preset, key', KINDS)
+  def test_metrics_have_the_names_of_the_original(self, highway, preset, key):
+    logdir = highway[preset]
+    runs.assert_steps_increase(logdir)
+    names = set().union(*runs.rows(logdir))
+    assert names >= {
+        'train_return', 'train_length', 'eval_return', 'eval_length',
+        'eval_crash_rate', 'eval_speed', 'train_total_steps', *LOSSES, *TIMES,
+        f'{key}_loss', f'{key}_excess', f'{key}_mse'}
+    for name in (*LOSSES, *TIMES, f'{key}_loss'):
+      values = runs.column(logdir, name)
+      assert values and all(map(math.isfinite, values)), name
+    # Each of the first 30 decisions earns between 0 and 1 here.
+    assert all(0 < x <= 30 for x in runs.column(logdir, 'eval_return'))
+
+  @pytest.mark.parametrize('preset, key', KINDS)
+  def test_episodes_hold_all_steps(self, highway, preset, key):
+    logdir = highway[preset]
+    stored = runs.episodes(logdir)
+    for episode in stored:
+      rows = len(episode['reward'])
+      assert episode['is_first'].tolist() == [True] + [False] * (rows - 1)
+      assert episode['is_last'].tolist() == [False] * (rows - 1) + [True]
+      assert episode['action'].shape == (rows, 5)
+      assert not episode['action'][0].any() and (
+          episode['action'][1:].sum(-1) == 1).all()
+      # A crash is terminal, the end of the time is not.
+      assert episode['is_terminal'][-1] == episode['log_crashed'][-1]
+      shape = (32, 128, 1) if key == 'image' else (25,)
+      assert episode[key].shape == (rows, *shape)
+    steps = sum(len(episode['reward']) - 1 for episode in stored)
+    state = runs.newest(logdir).state
+    running = sum(
+        len(w.get('actions', ())) for w in state['driver']['workers'])
+    assert steps + running == state['step']
+    returns = [episode['reward'].sum(dtype=np.float64) for episode in stored]
+    np.testing.assert_allclose(
+        runs.column(logdir, 'train_return'), returns, rtol=1e-6)
+
+  @pytest.mark.parametrize('preset, key', KINDS)
+  def test_tensorboard(self, highway, preset, key):
+    logdir = highway[preset]
+    events = event_accumulator.EventAccumulator(
+        str(logdir), size_guidance={'images': 0, 'scalars': 0, 'tensors': 0})
+    tags = events.Reload().Tags()
+    names = set().union(*runs.rows(logdir)) - {'step'}
+    assert {f'scalars/{name}' for name in names} <= set(tags['scalars'])
+    for event in events.Scalars('scalars/eval_return'):
+      assert np.float32(event.value) in np.float32(
+          runs.column(logdir, 'eval_return'))
+    videos = {'eval_policy'} if key == 'vector' else {
+        'eval_policy_image', 'train_openl_image', 'eval_openl_image'}
+    assert set(tags['images']) == videos
+    for name in videos:
+      data = events.Images(name)[-1].encoded_image_string
+      assert data[:3] == b'GIF'
+      assert Image.open(io.BytesIO(data)).n_frames > 1
+    assert any('config' in tag for tag in tags['tensors'])
+
+  def test_terminal(self, highway):
+    out = (highway['highway'].parent / 'highway.out').read_text()
+    for text in (
+        'Observations  image uint8 (32, 128, 1)', 'Actions       Discrete(5)',
+        'New run.', 'eval_return', 'Done: ', 'dreamerv2 eval --logdir'):
+      assert text in out, text
+
+
+@pytest.fixture(scope='module')
+def toys(tmp_path_factory):
+  """Runs of 300 steps: straight, in halves, with signals, of another seed."""
+  folder = tmp_path_factory.mktemp('toys')
+  messages = {}
+
+  def straight():
+    runs.call(folder / 'straight', *runs.TOY, '--steps', 300)
+    runs.call(folder / 'other', *runs.TOY, '--steps', 28, '--seed', 1)
+
+  def halves():
+    for steps in 150, 300:
+      runs.call(folder / 'halves', *runs.TOY, '--steps', steps)
+
+  def signals():
+    # In prefill; in the second evaluation; beyond a checkpoint; in training.
+    faults = runs.plan(
+        folder / 'visits', (runs.seed_of(2), 1, 'SIGTERM'),
+        (20_001, 2, 'SIGTERM'), (runs.seed_of(10), 1, 'SIGKILL'),
+        (runs.seed_of(15, 1), 1, 'SIGINT'))
+    for status in 75, 75, -signal.SIGKILL, 130, 0:
+      messages.setdefault(status, []).append(runs.call(
+          folder / 'signals', *runs.TOY, *faults, '--steps', 300,
+          status=status))
+
+  with futures.ThreadPoolExecutor(2) as pool:
+    for job in [pool.submit(job) for job in (signals, straight, halves)]:
+      job.result()
+  return folder, messages
+
+
+class TestResume:
+  """Runs that were stopped equal one that was not, bit for bit."""
+
+  def test_halves_equal_the_whole(self, toys):
+    folder, _ = toys
+    runs.assert_equal(folder / 'straight', folder / 'halves')
+    history = json.loads((folder / 'halves' / 'run.json').read_text())[
+        'history']
+    assert [(x['step'], list(x['changed'])) for x in history] == [
+        (0, []), (150, ['steps'])]
+
+  def test_signals_change_nothing(self, toys):
+    folder, messages = toys
+    runs.assert_equal(folder / 'straight', folder / 'signals')
+    runs.assert_steps_increase(folder / 'signals')
+    assert (folder / 'signals' / 'metrics.1.cut.jsonl').exists()
+    assert not (folder / 'signals' / 'failure.json').exists()
+    steps = [x['step'] for x in json.loads(
+        (folder / 'signals' / 'run.json').read_text())['history']]
+    # Killed at about 145, it went back to where it was stopped before.
+    assert steps[0] == 0 and 28 < steps[1] < 42
+    assert steps[2] == steps[3] == 130 and 210 < steps[4] < 224
+
+  def test_messages(self, toys):
+    _, messages = toys
+    for status, name in (75, 'SIGTERM'), (130, 'SIGINT'):
+      for out, err in messages[status]:
+        line = err.splitlines()[-1]
+        assert line.startswith(f'Stopped by {name} at step ')
+        assert 'the state is saved. Run the same command again' in line
+        assert 'error: ' not in line
+    [(out, _)] = messages[0]
+    assert 'Resumed       checkpoint 2' in out and 'New run' not in out
+
+  def test_another_seed_differs(self, toys):
+    folder, _ = toys
+    one, other = runs.episodes(folder / 'straight'), runs.episodes(
+        folder / 'other')
+    assert not np.array_equal(
+        np.concatenate([x['action'] for x in one[:8]]),
+        np.concatenate([x['action'] for x in other[:8]]))
+    weights = [
+        runs.checkpoint(folder / name)[0]['world_model/rssm/img_in/kernel']
+        for name in ('straight', 'other')]
+    assert np.abs(weights[0] - weights[1]).min() > 0
+
+
+@pytest.fixture(scope='module')
+def kept(tmp_path_factory):
+  """A run without determinism, killed and resumed; rows before and after."""
+  folder = tmp_path_factory.mktemp('kept')
+  logdir = folder / 'run'
+  flags = [
+      *runs.TOY, '--deterministic', 'False', *runs.plan(
+          folder / 'visits', (runs.seed_of(10), 1, 'SIGKILL')),
+      '--checkpoint_every', 1000, '--eval_every', 0, '--steps', 200]
+  runs.call(logdir, *flags, status=-signal.SIGKILL)
+  before = runs.rows(logdir), sorted(
+      path.name for path in (logdir / 'train_episodes').iterdir())
+  return logdir, *before, *runs.call(logdir, *flags)
+
+
+def test_without_determinism_newer_episodes_count(kept):
+  logdir, rows, names, out, err = kept
+  # Ten episodes of each worker were complete, 7 steps each.
+  assert len(names) == 20 and rows[-1]['step'] > 140
+  assert 'checkpoint 0 and 140 newer steps' in out
+  now = sorted(path.name for path in (logdir / 'train_episodes').iterdir())
+  assert set(names) <= set(now) and len(now) > 20
+  runs.assert_steps_increase(logdir)
+  certain = [row for row in rows if row['step'] < 140]
+  assert runs.rows(logdir)[:len(certain)] == certain and len(certain) > 10
+  record = runs.newest(logdir)
+  assert record.step == 200
+  assert record.state['replay']['total_steps'] == sum(
+      len(x['reward']) - 1 for x in runs.episodes(logdir))
+  # No scenario is repeated.
+  seeds = [x['vector'][0, 1] for x in runs.episodes(logdir)]
+  assert len(set(seeds)) == len(seeds)
+
+
+def test_a_run_without_configs_goes_on_with_its_own(kept):
+  logdir, *_ = kept
+  config = Config.load(logdir / 'config.yaml')
+  expected = resolve(['debug']).update({
+      'logdir': str(logdir), 'task': 'gym_toys:Plan-v0', 'envs': 2})
+  assert (config.rssm, config.task, config.envs) == (
+      expected.rssm, expected.task, expected.envs)
