@@ -23,7 +23,7 @@ def load(
     logdir: run folder.
     checkpoint: latest, best or a step.
     env: an environment with the spaces of the training, if the run was
-      trained in one that has no task name.
+      trained in one that has no task name; it is reset and stepped once.
 
   Raises:
     ConfigError: there is no run.
@@ -65,6 +65,8 @@ def train(
   sample = factory() if factory else None
   folder = pathlib.Path(config.logdir).expanduser()
   agent, _, _ = evaluate.load_agent(folder, env=sample)
+  if sample:
+    sample.close()
   return agent
 
 

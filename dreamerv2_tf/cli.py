@@ -17,7 +17,7 @@ import traceback
 from . import __version__, startup
 from . import config as configlib
 from .config import Config
-from .errors import ConfigError, DreamerError, StorageError
+from .errors import ConfigError, DreamerError, Interrupted, StorageError
 from .schema import show, suggest
 
 USAGE = """\
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     return _dispatch(arguments)
   except KeyboardInterrupt:
-    return _fail('interrupted', 130, arguments)
+    return _fail(Interrupted('Interrupted.', 130), 130, arguments)
   except DreamerError as error:
     return _fail(error, error.exit_code, arguments)
   except MemoryError:
@@ -83,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(error, status: int, arguments: Sequence[str]) -> int:
   if '--debug' in arguments:
     traceback.print_exc()
-  print(f'error: {error}', file=sys.stderr)
+  # Being asked to stop is no error.
+  prefix = '' if isinstance(error, Interrupted) else 'error: '
+  print(f'{prefix}{error}', file=sys.stderr)
   return status
 
 

@@ -9,6 +9,7 @@ otherwise.
 """
 
 from collections.abc import Callable
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ from .errors import ConfigError, StateError
 PRECISIONS = {'32': tf.float32, '16': tf.float16, 'bf16': tf.bfloat16}
 
 sg = tf.stop_gradient
+
+
+def prepare_gpus() -> bool:
+  """Makes TensorFlow take GPU memory as it needs it; returns if there is any.
+
+  Call it before the first tensor is made.
+  """
+  gpus = tf.config.list_physical_devices('GPU')
+  for gpu in gpus:
+    with contextlib.suppress(RuntimeError):  # TensorFlow is in use already.
+      tf.config.experimental.set_memory_growth(gpu, True)
+  return bool(gpus)
 
 
 class Module(tf.Module):

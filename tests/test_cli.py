@@ -145,9 +145,9 @@ def test_eval_checks_overrides_and_stored_settings(calls, stored, capsys):
     (errors.NonFiniteError('NaN.'), 5, 'error: NaN.'),
     (errors.StorageError('Full.'), 6, 'error: Full.'),
     (errors.LockedError('Locked.'), 7, 'error: Locked.'),
-    (errors.Interrupted('Stopped.'), 75, 'error: Stopped.'),
-    (errors.Interrupted('Stopped.', 130), 130, 'error: Stopped.'),
-    (KeyboardInterrupt(), 130, 'error: interrupted'),
+    (errors.Interrupted('Stopped.'), 75, '\nStopped.\n'),
+    (errors.Interrupted('Stopped.', 130), 130, '\nStopped.\n'),
+    (KeyboardInterrupt(), 130, '\nInterrupted.\n'),
     (MemoryError(), 6, 'error: out of memory; lower replay.ram'),
     (OSError(errno.ENOSPC, 'No space', 'a'), 6, "No space: 'a'"),
     (PermissionError(errno.EACCES, 'Denied', 'a'), 6, "Denied: 'a'"),
@@ -158,7 +158,7 @@ def test_errors_map_to_exit_statuses(
   fail_with(monkeypatch, error)
   arguments = ['--logdir', str(tmp_path / 'a')]
   assert cli.main(arguments) == status
-  err = capsys.readouterr().err
+  err = '\n' + capsys.readouterr().err
   assert message in err and 'Traceback' not in err
   assert cli.main(arguments + ['--debug']) == status
   err = capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Runs episodes on fixed scenarios and says how good they were."""
 
+import collections
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import functools
 import json as jsonlib
@@ -21,6 +22,8 @@ from ..report import video as videolib
 log = logging.getLogger('dreamerv2_tf')
 
 Episode = Mapping[str, np.ndarray]
+
+TRIES = 3  # Of a scenario in which the environment fails.
 
 
 def run(
@@ -45,6 +48,8 @@ def run(
     ConfigError, StateError, EnvError, StorageError: see `errors`.
   """
   folder = pathlib.Path(logdir).expanduser()
+  if video:
+    _check_video(pathlib.Path(video))
   agent, config, step = load_agent(folder, checkpoint, overrides)
   seeds = range(seed, seed + episodes)
   count = min(envs or config.envs, episodes)
@@ -56,14 +61,15 @@ def run(
   record = {
       **summarize(results), 'episodes': len(results), 'seed': seed,
       'step': step}
+  name = f'eval-{step}-{seed}-{episodes}.json'
   try:
-    name = f'eval-{step}-{seed}-{episodes}.json'
-    files.write_text(folder / name, jsonlib.dumps(record, indent=2) + '\n')
     if video:
       videolib.save_gif(video, np.stack(frames), fps)
+    files.write_text(folder / name, jsonlib.dumps(record, indent=2) + '\n')
   except OSError as error:
     raise errors.StorageError(
-        f'Can not write {error.filename}: {error.strerror}.') from error
+        f'Can not write {error.filename}: {error.strerror}. The result was '
+        f'{jsonlib.dumps(record)}.') from error
   print(_text(record, folder / name, video))
   if json:
     print(jsonlib.dumps(record))
@@ -79,7 +85,8 @@ def load_agent(
     logdir: run folder; nothing is written.
     checkpoint: latest, best or a step.
     overrides: command line words that change the run's configuration.
-    env: that the run was trained in; None makes the one of its task.
+    env: that the run was trained in, whose spaces are read; None makes the
+      one of its task.
 
   Returns:
     The agent, the run's configuration, and the step of the checkpoint.
@@ -95,10 +102,13 @@ def load_agent(
         f'{logdir} holds no run: config.yaml is missing. Give the folder of '
         'a run.')
   config = configlib.resolve((), overrides, Config.load(stored))
-  env = env or envlib.make(config.task, config, mode='eval')
-  env.close()
+  if env is None:
+    env = envlib.make(config.task, config, mode='eval')
+    env.close()
+  from .. import tfutils
   from ..agent import Agent
   from .checkpoint import Checkpoints
+  tfutils.prepare_gpus()
   checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
   record = checkpoints.find(checkpoint)
   agent = Agent(
@@ -138,7 +148,10 @@ def collect(
     pool: envlib.Pool, policy: Callable, seeds: Iterable[int],
     film: Iterable[int] = (), between: Callable[[], Any] = lambda: None
 ) -> tuple[list[Episode], list[np.ndarray]]:
-  """Runs one episode for each scenario; those that fail are run again.
+  """Runs one episode for each scenario.
+
+  A scenario in which the environment fails is run again; after three times
+  it is left out, with a warning.
 
   Args:
     pool: environments that work side by side.
@@ -149,36 +162,46 @@ def collect(
 
   Returns:
     Episodes in the order of the seeds, and frames, [H, W, 3] uint8.
+
+  Raises:
+    EnvError: there is no episode at all.
   """
   seeds = list(seeds)
   waiting = seeds[::-1]
-  running, done, failed = {}, {}, set()
+  running, done, cut = {}, {}, set()
+  tries = collections.Counter()
   frames = {seed: [] for seed in film}
   def next_seed(worker, index):
-    running[worker] = waiting.pop() if waiting else None
-    return running[worker]
+    cut.discard(worker)
+    if tries[running.get(worker)] == TRIES:
+      log.warning(
+          'Scenario %d is left out: its episode was cut %d times.',
+          running.pop(worker), TRIES)
+    if worker not in running and waiting:
+      running[worker] = waiting.pop()
+    seed = running.get(worker)
+    if seed is not None:
+      tries[seed] += 1
+    return seed
   def shoot(row, worker):
     if running[worker] in frames:
       if row['is_first']:
         frames[running[worker]].clear()
       frames[running[worker]].extend(pool.frames[worker])
   def finish(episode, worker):
-    if running[worker] in failed:
-      failed.discard(running[worker])
-    else:
-      done[running[worker]] = episode
-  def cut(worker):
-    failed.add(running[worker])
-    waiting.append(running[worker])
+    if worker not in cut:
+      done[running.pop(worker)] = episode
   driver = Driver(pool, next_seed)
   driver.on_reset(shoot)
   driver.on_step(shoot)
-  driver.on_cut(cut)
+  driver.on_cut(cut.add)
   driver.on_episode(finish)
-  while len(done) < len(seeds):
+  while waiting or running:
     between()
     driver(policy, steps=1)
-  return [done[seed] for seed in seeds], [
+  if not done:
+    raise errors.EnvError('No scenario could be run to its end.')
+  return [done[seed] for seed in seeds if seed in done], [
       frame for seed in frames for frame in frames[seed]]
 
 
@@ -233,6 +256,16 @@ def episode_metrics(
         value = np.asarray(value, np.float64)
         metrics[f'{name}_{mode}_{key}'] = float(getattr(value, name)())
   return metrics
+
+
+def _check_video(path):
+  """Refuses a path that could not be written after all the work."""
+  if path.suffix.lower() != '.gif':
+    raise errors.ConfigError(
+        f"--video writes a GIF, but '{path}' does not end in .gif.")
+  if not path.absolute().parent.is_dir():
+    raise errors.ConfigError(
+        f"--video can not write '{path}': its folder does not exist.")
 
 
 def _return(episode):

@@ -67,7 +67,9 @@ class RunDir:
     try:
       self.path = pathlib.Path(logdir).expanduser()
       self.config_path = self.path / 'config.yaml'
-      self._created = not self.path.exists()
+      self._created = [
+          path for path in (self.path, *self.path.parents)
+          if not path.exists()]
       self.path.mkdir(parents=True, exist_ok=True)
       self._handle = self._open()
     except (OSError, ValueError, RuntimeError) as error:
@@ -156,7 +158,7 @@ class RunDir:
       files.write_text(self.path / 'failure.json', _dumps(record))
 
   def close(self) -> None:
-    """Releases the lock; removes a folder that was created and never used."""
+    """Releases the lock; removes folders that were created and never used."""
     if self._handle is None:
       return
     self._stop.set()
@@ -164,7 +166,8 @@ class RunDir:
     with contextlib.suppress(OSError):
       if self._created and os.listdir(self.path) == ['lock']:
         (self.path / 'lock').unlink()
-        self.path.rmdir()
+        for path in self._created:
+          path.rmdir()
       else:
         os.ftruncate(self._handle, 0)
     os.close(self._handle)

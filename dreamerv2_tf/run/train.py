@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 import contextlib
 import functools
 import importlib
+import json
 import logging
 import signal
 import sys
@@ -42,6 +43,7 @@ def run(
     LockedError: see `errors`; the same is written to failure.json.
     Interrupted: SIGINT or SIGTERM came; the state is saved.
   """
+  began = time.monotonic()
   eval_factory = factory or evaluate.factory(config)
   factory = factory or functools.partial(envs.make, config.task, config)
   with rundir.RunDir(config.logdir, break_lock) as folder:
@@ -55,9 +57,13 @@ def run(
       rundir.check_changed(folder.path, diff)
     trainer = None
     try:
-      with Stop() as stop, Trainer(
-          config, factory, eval_factory, folder, stop, diff) as trainer:
-        trainer.run()
+      with Stop() as stop:
+        _preload()  # While the workers start.
+        with (
+            evaluate.make_pool(config, factory, config.envs) as pool,
+            Trainer(config, pool, eval_factory, folder, stop, diff, began)
+            as trainer):
+          trainer.run()
     except errors.Interrupted:
       raise
     except BaseException as error:
@@ -84,30 +90,29 @@ class Trainer:
   """
 
   def __init__(
-      self, config: Config, factory: Callable[[], envs.Env],
+      self, config: Config, pool: envs.Pool,
       eval_factory: Callable[[], envs.Env], folder: rundir.RunDir,
-      stop: 'Stop', diff: Mapping[str, tuple]):
+      stop: 'Stop', diff: Mapping[str, tuple], began: float):
     """Builds everything and restores the newest checkpoint, if there is one.
 
     Args:
       config: the resolved configuration.
-      factory: makes a training environment; sent to the workers.
+      pool: the training environments.
       eval_factory: makes one for evaluation.
       folder: the locked run folder.
       stop: says whether a signal came.
       diff: configuration keys that changed since the last start.
+      began: `time.monotonic()` of the start, seconds.
     """
-    began = time.monotonic()
     self._config = config
+    self._pool = pool
     self._eval_factory = eval_factory
     self._stop = stop
     self._folder = folder.path
     self._eval_pool = None
-    _preload()  # While the workers start.
-    self._pool = evaluate.make_pool(config, factory, config.envs)
     from ..agent import Agent
     from .checkpoint import Checkpoints
-    prepare_tensorflow(config)
+    self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
     self._checkpoints = Checkpoints(
@@ -132,7 +137,8 @@ class Trainer:
     self._pretrained = 0
     self._best = None
     self._skipped = 0
-    self._saved = 0
+    self._saved = None  # Step of the last checkpoint.
+    self._written = 0  # Step up to which the metrics are in the outputs.
     self._train_seconds = 0.0
     self._logged = self._improved = False
     self._pending = []
@@ -147,9 +153,8 @@ class Trainer:
   def __exit__(self, *exc_info) -> None:
     for dataset in self._datasets.values():
       dataset.close()
-    for pool in (self._pool, self._eval_pool):
-      if pool:
-        pool.close()
+    if self._eval_pool:
+      self._eval_pool.close()
     self._logger.close()
 
   def run(self) -> None:
@@ -161,18 +166,16 @@ class Trainer:
     while True:
       if not self._collects_randomly():
         self._pretrain()
-        self._due['eval'] |= self._every['eval'](self.step)
         if self._due['eval']:
           self._evaluate()
       self._logger.write(fps=self._logged)
       self._logged = False
+      self._written = int(self.step)
       self._stop_if_asked()
-      every = self._config.checkpoint_every
-      due = every and int(self.step) // every > self._saved // every
-      if due or self._improved:
-        self._save()
-      if self._done():
+      if int(self.step) >= self._config.steps:
         break
+      if self._save_is_due():
+        self._save()
       if self._collects_randomly():
         self._collect('random', self._random)
       else:
@@ -182,11 +185,10 @@ class Trainer:
             self._learn)
         if self._due['log']:
           self._log()
-    self._save()
+      if not self._collects_randomly():
+        self._due['eval'] |= self._every['eval'](self.step)
+    self._save(must=True)
     self._terminal.message(self._summary())
-
-  def _done(self):
-    return int(self.step) >= self._config.steps
 
   def _collects_randomly(self):
     """Random until prefill is over and there is something to learn from."""
@@ -261,10 +263,13 @@ class Trainer:
           'checkpoint is from before; lower the learning rates.')
 
   def _dump(self, batch):
-    """Keeps the batch of a failed gradient step for inspection."""
+    """Keeps the batch of a failed gradient step and the means before it."""
     with contextlib.suppress(OSError):
       folder = self._folder / 'nan'
       folder.mkdir(exist_ok=True)
+      files.write_text(
+          folder / f'metrics-{int(self.step)}.json',
+          json.dumps(self._means.take(), indent=2) + '\n')
       files.write(
           folder / f'batch-{int(self.step)}.npz',
           lambda file: np.savez_compressed(file, **batch))
@@ -325,9 +330,9 @@ class Trainer:
   def _stop_if_asked(self):
     number = self._stop.signal
     if number:
-      self._save()
+      self._save(must=True)
       raise errors.Interrupted(
-          f'stopped by {signal.Signals(number).name} at step '
+          f'Stopped by {signal.Signals(number).name} at step '
           f'{int(self.step)}, the state is saved. Run the same command again '
           'to go on.', 130 if number == signal.SIGINT else 75)
 
@@ -350,8 +355,10 @@ class Trainer:
 
   def _open_outputs(self, began):
     config = self._config
-    step = int(self.step) * config.action_repeat
     repeat = config.action_repeat
+    step = int(self.step) * repeat
+    if self._written < int(self.step):
+      step -= 1  # The row of this step is still to be written.
     loglib.JSONLOutput.cut(self._folder, step)
     self._terminal = loglib.TerminalOutput(config.steps * repeat)
     self._logger = loglib.Logger(self.step, [
@@ -391,12 +398,22 @@ class Trainer:
         f'  dreamerv2 eval --logdir {self._folder}\n'
         f'  tensorboard --logdir {self._folder}')
 
-  def _save(self):
-    """Writes a checkpoint with everything that decides what comes next."""
+  def _save_is_due(self):
+    every = self._config.checkpoint_every
+    return self._saved is None or self._improved or (
+        int(self.step) // every > self._saved // every)
+
+  def _save(self, must=False):
+    """Writes a checkpoint with everything that decides what comes next.
+
+    Args:
+      must: try again if that fails, up to the StorageError.
+    """
     self._saved = int(self.step)
     best, self._improved = self._improved, False
     state = {
-        'step': int(self.step), 'best': self._best, 'due': self._due,
+        'step': int(self.step), 'written': self._written,
+        'best': self._best, 'due': self._due,
         'pretrained': self._pretrained, 'policy': self._policy,
         'skipped': self._skipped, 'pending': self._logger.state(),
         'means': self._means.state(),
@@ -410,8 +427,9 @@ class Trainer:
         **_flat('carry', self._carry)}
     meta = {'spaces': envs.signature(
         self._pool.obs_space, self._pool.act_space)}
-    self._checkpoints.save(
-        int(self.step), self.agent, state, arrays, meta, best)
+    while not self._checkpoints.save(
+        int(self.step), self.agent, state, arrays, meta, best) and must:
+      pass  # The third failure in a row raises.
 
   def _restore(self):
     """Continues from the newest checkpoint and the episodes on disk.
@@ -425,14 +443,15 @@ class Trainer:
     self._check_spaces(record)
     self._checkpoints.restore(record, self.agent)
     state = record.state
-    exact = self._config.deterministic
-    self._replay.load_state(state['replay'], mask=exact)
-    self._eval_replay.load_state(state['eval_replay'], mask=exact)
+    self._replay.load_state(state['replay'], mask=self._exact)
+    self._eval_replay.load_state(state['eval_replay'], mask=self._exact)
     stored = self._replay.stats
     newer = stored['total_steps'] - state['replay']['total_steps']
-    self.step.increment(state['step'] + newer)
     driver = state['driver']
+    self.step.increment(state['step'])
     if newer:  # Running episodes may be among the newer ones on disk.
+      running = sum(len(w.get('actions', ())) for w in driver['workers'])
+      self.step.increment(max(0, newer - running))
       count = stored['total_episodes'] - state['replay']['total_episodes']
       driver = _begin_after(driver, count)
     self._driver.restore(driver, on_row=self._replay.add_step)
@@ -449,8 +468,9 @@ class Trainer:
     self._best = state['best']
     self._skipped = state['skipped']
     self._saved = record.step
-    self._pending = state['pending']
     if not newer:
+      self._written = state['written']
+      self._pending = state['pending']
       self._driver.policy_state = _packed(
           'policy', record.arrays,
           self.agent.initial_state(len(self._pool)))
@@ -540,21 +560,27 @@ class Stop:
     self.signal = self.signal or number
 
 
-def prepare_tensorflow(config: Config) -> None:
+def prepare_tensorflow(config: Config) -> bool:
   """Sets what is global in TensorFlow: GPU memory and determinism.
 
   Args:
-    config: reads `deterministic`, which applies where there is no GPU.
+    config: reads `precision`, and `deterministic`, which applies where there
+      is no GPU.
+
+  Returns:
+    Whether the same computation gives the same result, bit for bit.
   """
   import tensorflow as tf
-  gpus = tf.config.list_physical_devices('GPU')
-  for gpu in gpus:
-    tf.config.experimental.set_memory_growth(gpu, True)
-  if config.deterministic and not gpus:
-    tf.config.experimental.enable_op_determinism()
-  if not gpus and str(config.precision) == '16':
+
+  from .. import tfutils
+  gpu = tfutils.prepare_gpus()
+  if not gpu and str(config.precision) == '16':
     log.warning(
         'No GPU found: float16 is slow on the CPU. Use --precision 32.')
+  if gpu or not config.deterministic:
+    return False
+  tf.config.experimental.enable_op_determinism()
+  return True
 
 
 def _preload():
