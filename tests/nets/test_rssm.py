@@ -289,7 +289,7 @@ def test_with_a_seed_for_each_row_rows_do_not_touch_each_other():
   seeds = tf.constant([[7, 1], [7, 2]])
   both = rssm.filter(state, action[:, 0], embed[:, 0], first[:, 0], seeds)
   for row in range(B):
-    pick = lambda x: x[row:row + 1]
+    pick = lambda x, row=row: x[row:row + 1]
     alone = rssm.filter(
         tf.nest.map_structure(pick, state), pick(action[:, 0]),
         pick(embed[:, 0]), pick(first[:, 0]), pick(seeds))
@@ -431,7 +431,7 @@ def test_free_nats_stop_the_gradient_of_the_average():
   with tf.GradientTape() as tape:
     tape.watch(post)
     loss, _ = kl_of(post, [[[TENTH]]], free=0.6)
-  np.testing.assert_array_equal(tape.gradient(loss, post), np.zeros([1, 1, 1, 2]))
+  assert not tape.gradient(loss, post).numpy().any()
 
 
 def test_settings_out_of_range():

@@ -1,0 +1,398 @@
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from dreamerv2_tf import config as configlib
+from dreamerv2_tf import tfutils
+from dreamerv2_tf.errors import ConfigError
+from dreamerv2_tf.nets import layers
+from dreamerv2_tf.nets.distributions import OneHotDist
+from dreamerv2_tf.world_model import WorldModel
+
+B, T, A = 2, 4, 3
+SEED = tf.constant([1, 2])
+GAMMA = 0.9
+SHAPES = {'image': (16, 16, 1), 'vector': (5,)}
+
+
+def make_config(**settings):
+  return configlib.resolve(['debug']).update({
+      'precision': 32, 'clip_rewards': 'tanh', 'discount': GAMMA,
+      'rssm': {'hidden': 6, 'deter': 5, 'stoch': 3, 'discrete': 4},
+      '.*cnn_depth': 1, '.*mlp_layers': [6], '.*units': 6,
+      **settings})
+
+
+def make_model(shapes=SHAPES, dtype=tf.float32, **settings):
+  """A world model with random biases, and its weights in float64."""
+  spaces = {
+      k: gym.spaces.Box(0, 255, s, np.uint8 if len(s) == 3 else np.float32)
+      for k, s in shapes.items()}
+  model = WorldModel(
+      make_config(**settings), spaces, A,
+      layers.Init(np.random.default_rng(0), dtype))
+  return model, reference.scramble(model)
+
+
+def make_batch(shapes=SHAPES, length=T):
+  """Sequences as in replay; row 1 ends and begins at time 2."""
+  rng = np.random.default_rng(1)
+  batch = {
+      k: rng.integers(0, 256, [B, length, *s], np.uint8) if len(s) == 3
+      else rng.normal(size=[B, length, *s]).astype(np.float32)
+      for k, s in shapes.items()}
+  flags = np.zeros([3, B, length], bool)
+  flags[0, :, 0] = flags[0, 1, 2] = True
+  flags[1:, 1, 1] = True
+  return batch | {
+      'action': np.eye(A, dtype=np.float32)[rng.integers(A, size=[B, length])],
+      'reward': rng.normal(size=[B, length]).astype(np.float32),
+      'is_first': flags[0], 'is_last': flags[1], 'is_terminal': flags[2]}
+
+
+def tensors(batch):
+  return {k: tf.constant(v) for k, v in batch.items()}
+
+
+def flat(x):
+  return x.reshape([*x.shape[:-2], -1])
+
+
+def reference_losses(w, batch, stoch, state, discount_head=True):
+  """All losses, given the sampled posterior states; NumPy.
+
+  Returns losses by name, the KL of each step, [B, T], and both logits.
+  """
+  part = reference.part
+  rssm = part(w, 'rssm')
+  image = batch['image'] / 255 - 0.5
+  x = image.reshape([-1, 16, 16, 1])
+  for i in range(4):
+    x = reference.conv(part(w, f'encoder/conv{i}'), x, 'SAME')
+  embed = np.concatenate([
+      x.reshape([B, T, -1]),
+      reference.stack(part(w, 'encoder'), batch['vector'])], -1)
+  deter, prev_stoch, deters = state['deter'], flat(state['stoch']), []
+  for t in range(T):
+    keep = 1 - batch['is_first'][:, t, None]
+    deter = reference.deter_step(
+        rssm, prev_stoch * keep, batch['action'][:, t] * keep, deter * keep)
+    deters.append(deter)
+    prev_stoch = flat(stoch[:, t])
+  deter = np.stack(deters, 1)
+  shape = [B, T, 3, 4]
+  post = reference.posterior(rssm, deter, embed).reshape(shape)
+  prior = reference.prior(rssm, deter).reshape(shape)
+  feat = np.concatenate([flat(stoch), deter], -1)
+  x = reference.dense(part(w, 'heads/decoder/convin'), feat, 'none')
+  x = x.reshape([B * T, 1, 1, 8])
+  for i, size in enumerate([2, 4, 8, 16]):
+    x = reference.conv_transpose(
+        part(w, f'heads/decoder/conv{i}'), x, (size, size), 'SAME',
+        'none' if i == 3 else 'elu')
+  hidden = reference.stack(part(w, 'heads/decoder'), feat)
+  vector = reference.dense(
+      part(w, 'heads/decoder/heads/vector/out'), hidden, 'none')
+  target = (1 - batch['is_terminal']) * GAMMA
+  logp = {
+      'image': reference.normal_logp(
+          image, x.reshape([B, T, 16, 16, 1])).sum((-3, -2, -1)),
+      'vector': reference.normal_logp(batch['vector'], vector).sum(-1),
+      'reward': reference.normal_logp(
+          np.tanh(batch['reward']),
+          reference.mlp(part(w, 'heads/reward'), feat)[..., 0])}
+  if discount_head:
+    logp['discount'] = reference.bernoulli_logp(
+        target, reference.mlp(part(w, 'heads/discount'), feat)[..., 0])
+  kl = reference.kl_onehot(post, prior)
+  losses = {'kl': kl.mean(), **{k: -v.mean() for k, v in logp.items()}}
+  return losses, kl, logp, post, prior
+
+
+@pytest.mark.parametrize('carried', [False, True])
+def test_loss_and_metrics(carried):
+  scales = {'kl': 0.3, 'reward': 2.0, 'discount': 5.0}
+  model, w = make_model(loss_scales=scales)
+  batch = make_batch()
+  state = model.rssm.initial(B)
+  if carried:
+    batch['is_first'][:, 0] = False
+    rng = np.random.default_rng(3)
+    state = tf.nest.map_structure(
+        lambda x: tf.constant(rng.normal(size=x.shape), x.dtype), state)
+  loss, last, outputs, metrics = model.loss(
+      tensors(batch), state if carried else None, SEED)
+  stoch = outputs['post']['stoch'].numpy()
+  assert set(np.unique(stoch)) == {0.0, 1.0}
+  want, kl, logp, post, prior = reference_losses(
+      w, batch, stoch, {k: v.numpy() for k, v in state.items()})
+  total = sum(scales.get(k, 1.0) * v for k, v in want.items())
+  np.testing.assert_allclose(loss, total, rtol=1e-5)
+  for key, value in want.items():
+    np.testing.assert_allclose(metrics[f'{key}_loss'], value, rtol=1e-4)
+  np.testing.assert_allclose(metrics['model_kl'], kl.mean(), rtol=1e-4)
+  for name, logits in (('post', post), ('prior', prior)):
+    np.testing.assert_allclose(
+        outputs[name]['logit'], logits, rtol=1e-3, atol=1e-4)
+    entropy = reference.entropy_onehot(logits).sum(-1).mean()
+    np.testing.assert_allclose(metrics[f'{name}_ent'], entropy, rtol=1e-4)
+  np.testing.assert_allclose(outputs['kl'], kl, rtol=1e-3, atol=1e-5)
+  for key, value in logp.items():
+    np.testing.assert_allclose(outputs['likes'][key], value, rtol=1e-3)
+  for key, value in outputs['post'].items():
+    np.testing.assert_array_equal(last[key], value[:, -1])
+
+
+def test_loss_without_discount_head():
+  model, w = make_model(
+      pred_discount=False, grad_heads=['decoder', 'reward'])
+  batch = make_batch()
+  loss, _, outputs, metrics = model.loss(tensors(batch), None, SEED)
+  want = reference_losses(
+      w, batch, outputs['post']['stoch'].numpy(),
+      {k: v.numpy() for k, v in model.rssm.initial(B).items()}, False)[0]
+  np.testing.assert_allclose(loss, sum(want.values()), rtol=1e-5)
+  assert 'discount_loss' not in metrics
+
+
+def test_kl_options_reach_the_loss():
+  model, _ = make_model(kl={'free': 50.0})
+  _, _, _, metrics = model.loss(tensors(make_batch()), None, SEED)
+  np.testing.assert_allclose(metrics['kl_loss'], 50)
+  assert 0 < metrics['model_kl'] < 50
+
+
+def test_image_metrics_say_what_is_above_the_floor():
+  shapes = {'image': (64, 64, 1), 'vector': (5,)}
+  model, _ = make_model(shapes)
+  batch = make_batch(shapes)
+  loss, _, outputs, metrics = model.loss(tensors(batch), None, SEED)
+  mean = model.heads['decoder'](outputs['feat'])['image'].mode().numpy()
+  mse = ((mean - (batch['image'] / 255 - 0.5)) ** 2).mean()
+  np.testing.assert_allclose(metrics['image_mse'], mse, rtol=1e-4)
+  np.testing.assert_allclose(
+      metrics['image_psnr'], -10 * math.log10(mse), rtol=1e-4)
+  np.testing.assert_allclose(
+      metrics['image_excess'], mse * 64 * 64 / 2, rtol=1e-4)
+  # Half log(2 pi) for each pixel is what perfect reconstructions cost.
+  np.testing.assert_allclose(
+      metrics['image_loss'] - metrics['image_excess'], 3764.0, atol=0.1)
+  np.testing.assert_allclose(
+      metrics['vector_loss'] - metrics['vector_excess'],
+      2.5 * reference.LOG_2PI, rtol=1e-4)
+  assert 'vector_psnr' not in metrics
+
+
+@pytest.mark.parametrize('heads', [
+    [], ['decoder'], ['reward'], ['discount'],
+    ['decoder', 'reward', 'discount']])
+def test_only_grad_heads_train_the_representation(heads):
+  model, _ = make_model(grad_heads=heads, loss_scales={'kl': 0.0})
+  variables = model.named_variables()
+  with tf.GradientTape() as tape:
+    loss = model.loss(tensors(make_batch()), None, SEED)[0]
+  grads = tape.gradient(loss, variables)
+  moved = {k for k, g in grads.items() if np.abs(g).max() > 0}
+  for part in ('encoder/conv0/kernel', 'rssm/img_in/kernel',
+               'rssm/gru/dense/kernel', 'rssm/obs_dist/kernel'):
+    assert (part in moved) == bool(heads), part
+  for part in ('decoder/convin', 'reward/dense0', 'discount/out/out'):
+    assert f'heads/{part}/kernel' in moved
+
+
+def test_the_prior_learns_from_the_kl_alone():
+  model, _ = make_model(loss_scales={'kl': 0.0})
+  variables = model.named_variables()
+  with tf.GradientTape() as tape:
+    loss = model.loss(tensors(make_batch()), None, SEED)[0]
+  grads = tape.gradient(loss, variables)
+  assert not grads['rssm/img_dist0/kernel'].numpy().any()
+  assert not grads['rssm/img_out0/kernel'].numpy().any()
+
+
+@pytest.mark.parametrize('clip, function', [
+    ('identity', lambda x: x), ('sign', np.sign), ('tanh', np.tanh)])
+def test_preprocess(clip, function):
+  model, _ = make_model(clip_rewards=clip)
+  batch = make_batch() | {
+      'ram': np.array([[0, 255]] * B, np.uint8),
+      'count': np.array([[7, -3]] * B, np.int64),
+      'log_speed': np.zeros([B, T], np.float32)}
+  got = model.preprocess(tensors(batch))
+  assert set(got) == set(batch) - {'log_speed'} | {'discount'}
+  assert got['image'].dtype == tf.float32
+  np.testing.assert_allclose(
+      got['image'], batch['image'] / 255 - 0.5, atol=1e-6)
+  np.testing.assert_array_equal(got['ram'], [[-0.5, 0.5]] * B)
+  np.testing.assert_array_equal(got['count'], [[7.0, -3.0]] * B)
+  assert got['count'].dtype == tf.float32
+  np.testing.assert_allclose(
+      got['reward'], function(batch['reward']), rtol=1e-6)
+  np.testing.assert_allclose(got['discount'], np.where(
+      batch['is_terminal'], 0, GAMMA), rtol=1e-6)
+  assert got['is_first'].dtype == tf.bool
+  np.testing.assert_array_equal(got['vector'], batch['vector'])
+
+
+def make_start(model):
+  _, _, outputs, _ = model.loss(tensors(make_batch()), None, SEED)
+  return outputs['post']
+
+
+def test_dreams_follow_the_prior():
+  model, w = make_model()
+  start = make_start(model)
+  seen = []
+
+  def policy(feat):
+    seen.append(feat)
+    return OneHotDist(feat[:, :A] * 3, dtype=tf.float32)
+
+  seq = model.imagine(policy, start, None, 3, SEED)
+  seq = {k: v.numpy() for k, v in seq.items()}
+  assert set(seq) == {
+      'deter', 'stoch', 'logit', 'feat', 'action', 'discount', 'weight'}
+  for key, value in start.items():
+    np.testing.assert_array_equal(
+        seq[key][0], value.numpy().reshape([B * T, *value.shape[2:]]))
+  assert not seq['action'][0].any()
+  np.testing.assert_array_equal(seq['action'][1:].sum(-1), 1)
+  np.testing.assert_array_equal(
+      seq['feat'], np.concatenate([flat(seq['stoch']), seq['deter']], -1))
+  rssm = reference.part(w, 'rssm')
+  for i in range(3):  # Action i + 1 leads from state i to state i + 1.
+    np.testing.assert_allclose(seen[i], seq['feat'][i], rtol=1e-6)
+    deter = reference.deter_step(
+        rssm, flat(seq['stoch'][i]), seq['action'][i + 1], seq['deter'][i])
+    np.testing.assert_allclose(seq['deter'][i + 1], deter, atol=1e-5)
+    np.testing.assert_allclose(
+        flat(seq['logit'][i + 1]), reference.prior(rssm, deter), atol=1e-4)
+  discount = reference.sigmoid(
+      reference.mlp(reference.part(w, 'heads/discount'), seq['feat'])[..., 0])
+  np.testing.assert_allclose(seq['discount'], discount, rtol=1e-4)
+  np.testing.assert_allclose(seq['weight'], np.stack([
+      np.ones(B * T), discount[0], discount[0] * discount[1],
+      discount[0] * discount[1] * discount[2]]), rtol=1e-4)
+
+
+@pytest.mark.parametrize('head', [True, False])
+def test_terminal_starts_count_once(head):
+  model, _ = make_model(
+      pred_discount=head, grad_heads=['decoder', 'reward'])
+  policy = lambda feat: OneHotDist(feat[:, :A], dtype=tf.float32)
+  start = make_start(model)
+  terminal = make_batch()['is_terminal']
+  seq = model.imagine(policy, start, tf.constant(terminal), 3, SEED)
+  predicted = model.imagine(policy, start, None, 3, SEED)['discount'].numpy()
+  if not head:
+    np.testing.assert_allclose(predicted, GAMMA)
+  discount = predicted.copy()
+  discount[0] = np.where(terminal.ravel(), 0, GAMMA)
+  np.testing.assert_allclose(seq['discount'], discount, rtol=1e-6)
+  weight = seq['weight'].numpy()
+  index = int(np.argmax(terminal.ravel()))
+  np.testing.assert_array_equal(weight[:, index], [1, 0, 0, 0])
+  d = discount[:, index + 1]
+  np.testing.assert_allclose(
+      weight[:, index + 1], [1, GAMMA, GAMMA * d[1], GAMMA * d[1] * d[2]],
+      rtol=1e-5)
+
+
+def test_open_loop_videos():
+  shapes = {'image': (16, 32, 1), 'vector': (5,)}
+  model, _ = make_model(shapes)
+  batch = make_batch(shapes, 8)
+  data = model.preprocess(tensors(batch))
+  video = model.video_pred(data, 'image', SEED).numpy()
+  assert video.shape == (8, 3 * 16, B * 32, 1)
+  truth, dream, error = np.split(video, 3, 1)
+  for row in range(B):
+    np.testing.assert_allclose(
+        truth[:, :, row * 32:(row + 1) * 32], batch['image'][row] / 255,
+        atol=1e-6)
+  inside = (dream > 0) & (dream < 1)
+  assert inside.mean() > 0.1 and 0 <= video.min() < video.max() <= 1
+  np.testing.assert_allclose(
+      error[inside], ((dream - truth + 1) / 2)[inside], atol=1e-6)
+  # After five frames the model sees actions alone.
+  changed = dict(data)
+  for key, tail in (('image', data['image'] * -1), ('vector', data['vector'])):
+    changed[key] = tf.concat([data[key][:, :5], tail[:, 5:] + 0.1], 1)
+  other = np.split(model.video_pred(changed, 'image', SEED).numpy(), 3, 1)
+  np.testing.assert_array_equal(other[1], dream)
+  assert not np.allclose(other[0], truth)
+  changed['action'] = tf.roll(data['action'], 1, 2)
+  other = np.split(model.video_pred(changed, 'image', SEED).numpy(), 3, 1)
+  assert not np.allclose(other[1][5:], dream[5:])
+
+
+def test_videos_show_six_sequences_at_most():
+  model, _ = make_model()
+  batch = {k: np.repeat(v, 4, 0) for k, v in make_batch(length=6).items()}
+  video = model.video_pred(model.preprocess(tensors(batch)), 'image', SEED)
+  assert video.shape == [6, 3 * 16, 6 * 16, 1]
+
+
+def test_training_lowers_the_loss():
+  model, _ = make_model(model_opt={'lr': 3e-3})
+  step = tf.function(model.train, autograph=False)
+  state, losses = model.rssm.initial(B), []
+  for i in range(60):
+    _, _, metrics = step(tensors(make_batch()), state, SEED + i)
+    losses.append(float(metrics['model_loss']))
+  assert set(metrics) == {
+      'model_loss', 'model_grad_norm', 'model_kl', 'prior_ent', 'post_ent',
+      'kl_loss', 'image_loss', 'vector_loss', 'reward_loss', 'discount_loss',
+      'image_excess', 'image_mse', 'image_psnr', 'vector_excess',
+      'vector_mse'}
+  floor = (16 * 16 + 5 + 1) / 2 * reference.LOG_2PI
+  assert np.mean(losses[-5:]) - floor < 0.5 * (np.mean(losses[:5]) - floor)
+
+
+def test_gradients_do_not_reach_into_the_batch_before():
+  model, _ = make_model()
+  batch = make_batch()
+  batch['is_first'][:] = False
+  with tf.GradientTape() as tape:
+    _, state, _, _ = model.loss(tensors(batch), None, SEED)
+    total = tf.add_n([tf.reduce_sum(x) for x in state.values()])
+  variables = list(model.named_variables().values())
+  assert all(g is None for g in tape.gradient(total, variables))
+
+
+@pytest.mark.parametrize('dtype', [tf.float16, tf.bfloat16])
+def test_half_precision_loses_little(dtype):
+  # Both models take their samples from nearly the same probabilities.
+  losses = []
+  for precision in (tf.float32, dtype):
+    model, _ = make_model(dtype=precision)
+    loss, state, outputs, _ = model.loss(tensors(make_batch()), None, SEED)
+    assert loss.dtype == tf.float32 and state['deter'].dtype == precision
+    assert all(x.dtype == tf.float32 for x in outputs['likes'].values())
+    losses.append(float(loss))
+  np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
+
+
+def test_unusable_settings_are_refused():
+  with pytest.raises(ConfigError, match='grad_heads names discount but the'):
+    make_model(pred_discount=False)
+  with pytest.raises(ConfigError, match='decoder.cnn_keys'):
+    make_model(decoder={'cnn_keys': '$^', 'mlp_keys': 'nothing'})
+
+
+def test_variables_have_readable_paths():
+  model, _ = make_model()
+  paths = list(model.named_variables())
+  assert {
+      'encoder/conv0/kernel', 'encoder/dense0/bias', 'rssm/img_in/kernel',
+      'rssm/gru/dense/norm/gamma', 'rssm/img_out0/kernel',
+      'rssm/img_dist0/bias', 'rssm/obs_out/kernel', 'rssm/obs_dist/kernel',
+      'heads/decoder/convin/kernel', 'heads/decoder/heads/vector/out/bias',
+      'heads/reward/dense0/kernel', 'heads/discount/out/out/bias',
+  } <= set(paths)
+  assert len(paths) == len(set(paths))
+  assert isinstance(model, tfutils.Module)
