@@ -1,18 +1,9 @@
 """Returns, schedules and normalisers: the arithmetic of the actor-critic."""
 
-import re
-
 import tensorflow as tf
 
 from . import tfutils
-from .errors import ConfigError
-
-SCHEDULES = {
-    'linear': 'linear(initial, final, duration)',
-    'warmup': 'warmup(duration, value)',
-    'exp': 'exp(initial, final, halflife)',
-    'horizon': 'horizon(initial, final, duration)',
-}
+from .schema import read_schedule
 
 
 def lambda_return(
@@ -71,16 +62,7 @@ def schedule(spec: float | str, step: tf.Tensor) -> tf.Tensor | float:
   try:
     return float(spec)
   except ValueError:
-    pass
-  match = re.fullmatch(r'\s*(\w+)\s*\((.+)\)\s*', spec)
-  try:
-    name = match.group(1)
-    args = [float(x) for x in match.group(2).split(',')]
-    assert len(args) == SCHEDULES[name].count(',') + 1
-  except (AttributeError, KeyError, ValueError, AssertionError):
-    raise ConfigError(
-        f"'{spec}' is neither a number nor a schedule. Schedules: "
-        + ', '.join(SCHEDULES.values()) + '.') from None
+    name, args = read_schedule(spec)
   step = tf.cast(step, tf.float32)
   if name == 'warmup':
     duration, value = args

@@ -58,7 +58,12 @@ def convert(key: str, default: Any, value: Any) -> Any:
   if key in CHOICES:
     return _choice(key, value)
   if key in SCHEDULED and isinstance(value, str):
-    return _schedule(key, value)
+    try:
+      return _read_float(value)
+    except ValueError:
+      text = value.replace(' ', '')
+      read_schedule(text, key)
+      return text
   if key == 'rssm.discrete' and str(value).lower() == 'false':
     return 0
   if isinstance(default, tuple):
@@ -116,12 +121,40 @@ def check(config: Mapping[str, Any]) -> None:
         f'is {maxlen}.')
 
 
+def read_schedule(text: str, key: str = 'schedule') -> tuple[str, list[float]]:
+  """Takes a schedule apart.
+
+  Args:
+    text: `linear(first,last,steps)`, `warmup(steps,last)`,
+      `exp(first,last,halflife)` or `horizon(first,last,steps)`.
+    key: dotted name, for the error message.
+
+  Returns:
+    Name and arguments.
+
+  Raises:
+    ConfigError: it is none of these.
+  """
+  match = re.fullmatch(r'(\w+)\((.*)\)', text.replace(' ', ''))
+  try:
+    name, args = match[1], [_read_float(x) for x in match[2].split(',')]
+    count, duration = SCHEDULES[name]
+    if len(args) != count or args[duration] <= 0:
+      raise ValueError(text)
+  except (TypeError, KeyError, ValueError):
+    raise ConfigError(
+        f"'{key}' must be a number or linear(first,last,steps), "
+        'warmup(steps,last), exp(first,last,halflife) or '
+        f"horizon(first,last,steps) but is '{text}'.") from None
+  return name, args
+
+
 def suggest(word: str, *options: Iterable[str]) -> str:
   """Returns ' Did you mean ...?' with the nearest options, or nothing."""
   names = {name.lower(): name for group in options for name in group}
   word = word.lower()
   near = [name for name in names if name.endswith('.' + word)]
-  near = near or difflib.get_close_matches(word, names, 3, 0.65)
+  near = near or difflib.get_close_matches(word, names, 3, 0.6)
   if not near:
     return ''
   return f" Did you mean {' or '.join(repr(names[x]) for x in near[:3])}?"
@@ -145,26 +178,6 @@ def _choice(key, value):
   raise ConfigError(
       f"'{key}' must be one of {', '.join(names)} but is {show(value)}."
       + suggest(str(value), names))
-
-
-def _schedule(key, text):
-  try:
-    return _read_float(text)
-  except ValueError:
-    pass
-  plain = text.replace(' ', '')
-  match = re.fullmatch(r'(\w+)\((.*)\)', plain)
-  try:
-    name, args = match[1], [_read_float(x) for x in match[2].split(',')]
-    count, duration = SCHEDULES[name]
-    if len(args) != count or args[duration] <= 0:
-      raise ValueError(text)
-  except (TypeError, KeyError, ValueError):
-    raise ConfigError(
-        f"'{key}' must be a number or linear(first,last,steps), "
-        'warmup(steps,last), exp(first,last,halflife) or '
-        f"horizon(first,last,steps) but is '{text}'.") from None
-  return plain
 
 
 def _read_bool(value):

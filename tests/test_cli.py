@@ -255,5 +255,5 @@ def test_startup_keeps_what_the_user_set(monkeypatch):
   monkeypatch.delenv('SDL_VIDEODRIVER', raising=False)
   startup.prepare()
   assert os.environ['TF_ENABLE_ONEDNN_OPTS'] == '0'
-  assert os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2'
+  assert os.environ['TF_CPP_MIN_LOG_LEVEL'] == '3'
   assert 'SDL_VIDEODRIVER' not in os.environ

@@ -6,8 +6,9 @@ from typing import Any
 import gymnasium
 
 from ..errors import ConfigError
+from ..schema import suggest
 from . import gym, highway
-from .gym import Actions, Adapter, Env, check_actions, suggest
+from .gym import Actions, Adapter, Env, check_actions
 from .pool import Failure, Pool
 
 SUITES = ('highway', 'gym')

@@ -1,7 +1,6 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
 from collections.abc import Callable, Mapping, Sequence
-import difflib
 import importlib
 import inspect
 import math
@@ -11,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from ..errors import ConfigError, DreamerError, EnvError, NonFiniteError
+from ..schema import suggest
 
 RESERVED = ('action', 'reward', 'is_first', 'is_last', 'is_terminal')
 MAX_COMBINATIONS = 512
@@ -397,12 +397,6 @@ def make(
   return Env(
       env, task, Adapter(env.observation_space, scale=scale),
       render=render, **options)
-
-
-def suggest(word: str, choices: Sequence[str]) -> str:
-  """Returns ' Did you mean ...?' with the nearest choice, or ''."""
-  near = difflib.get_close_matches(word, list(choices), 1)
-  return f" Did you mean '{near[0]}'?" if near else ''
 
 
 def plainly(value: Any) -> Any:

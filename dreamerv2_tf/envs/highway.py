@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 
 from ..errors import ConfigError, EnvError
-from .gym import Adapter, Env, plainly, suggest
+from ..schema import suggest
+from .gym import Adapter, Env, plainly
 
 # Name in the config: class in highway_env.envs.common.observation or .action.
 OBSERVATIONS = {
