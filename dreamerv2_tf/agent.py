@@ -57,11 +57,12 @@ class Agent(tfutils.Module):
     self._discrete = isinstance(action, gym.spaces.Discrete)
     self.action_dim = int(action.n if self._discrete else action.shape[0])
     self._dtype = tfutils.compute_dtype(config.precision)
-    self._seed = int(config.seed) % 2 ** 31  # Stateless seeds are int32.
+    seed = int(config.seed)
+    self._seed = seed % 2 ** 31  # Stateless seeds are int32.
     self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.policy_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
-    init = layers.Init(np.random.default_rng([self._seed, 0]), self._dtype)
+    init = layers.Init(np.random.default_rng([seed, 0]), self._dtype)
     observed = {
         k: v for k, v in obs_space.items()
         if k not in ('reward', 'is_first', 'is_last', 'is_terminal')
@@ -219,7 +220,8 @@ class Agent(tfutils.Module):
     if self.explorer:
       mets = self.explorer.train(self.world_model, outputs, data, expl_seed)
       metrics.update({f'expl_{k}': v for k, v in mets.items()})
-    self.train_calls.assign_add(1)
+    with tf.control_dependencies(list(metrics.values())):
+      self.train_calls.assign_add(1)  # Only if all losses are finite.
     return state, metrics
 
   def _report(self, data):

@@ -95,8 +95,8 @@ class Optimizer(Module):
     """
     assert loss.dtype == tf.float32 and loss.shape.rank == 0, loss
     name = self._label
-    metrics = {f'{name}_loss': loss}
-    checks = [tf.debugging.check_numerics(loss, f'{name}_loss')]
+    checked = tf.debugging.check_numerics(loss, f'{name}_loss')
+    metrics = {f'{name}_loss': checked}
     if self._mixed:
       metrics[f'{name}_loss_scale'] = self._opt.loss_scale
       with tape:
@@ -107,17 +107,18 @@ class Optimizer(Module):
       grads = tape.gradient(loss, self._variables)
     unused = [k for k, g in zip(self._paths, grads) if g is None]
     assert not unused, f'{name}_loss does not depend on {unused}.'
-    metrics[f'{name}_grad_norm'] = norm = tf.linalg.global_norm(grads)
+    norm = tf.linalg.global_norm(grads)
     keep = 1.0 - self._wd
     if self._mixed:
       finite = tf.math.is_finite(norm)
       metrics[f'{name}_skipped'] = 1 - tf.cast(finite, tf.float32)
       keep = tf.where(finite, keep, 1.0)
     else:
-      checks.append(tf.debugging.check_numerics(norm, f'{name}_grad_norm'))
+      norm = tf.debugging.check_numerics(norm, f'{name}_grad_norm')
+    metrics[f'{name}_grad_norm'] = norm
     if self._clip:
       grads, _ = tf.clip_by_global_norm(grads, self._clip, norm)
-    with tf.control_dependencies(checks):
+    with tf.control_dependencies([checked, norm]):
       for variable in self._decayed:
         variable.assign(keep * variable)
       self._opt.apply_gradients(zip(grads, self._variables))
