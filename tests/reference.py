@@ -13,10 +13,14 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 def scramble(module, seed=0, scale=0.5):
-  """Gives all weights, biases and norms too, random values; returns them."""
+  """Gives all weights, biases and norms too, random values; returns them.
+
+  Running magnitudes stay as they are.
+  """
   rng = np.random.default_rng(seed)
   weights = {
-      k: (k.endswith('gamma') + scale * rng.normal(size=v.shape)).astype('f')
+      k: v if k.endswith('mag') else (
+          k.endswith('gamma') + scale * rng.normal(size=v.shape)).astype('f')
       for k, v in module.get_weights().items()}
   module.set_weights(weights)
   return {k: v.astype(np.float64) for k, v in weights.items()}

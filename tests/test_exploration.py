@@ -1,0 +1,212 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from dreamerv2_tf import config as configlib
+from dreamerv2_tf import exploration
+from dreamerv2_tf.errors import ConfigError
+from dreamerv2_tf.nets import layers
+from dreamerv2_tf.world_model import WorldModel
+
+B, T, A, V = 2, 4, 3, 5
+STOCH, DETER = 3 * 4, 6
+FEAT = STOCH + DETER
+SEED = tf.constant([1, 2])
+SGD = {'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0}
+
+
+def make(cls, discrete=True, scramble=True, **settings):
+  """A behaviour, its weights and the world model it explores."""
+  config = configlib.resolve(['debug']).update({
+      'precision': 32, 'expl_behavior': cls.__name__,
+      'rssm': {'hidden': 6, 'deter': DETER, 'stoch': 3, 'discrete': 4},
+      '.*mlp_layers': [7], '.*units': 6, 'imag_horizon': 3, **settings})
+  init = layers.Init(np.random.default_rng(0))
+  space = {'vector': gym.spaces.Box(-1, 1, (V,), np.float32)}
+  model = WorldModel(config, space, A, init)
+  behavior = cls(config, model, A, discrete, tf.Variable(0), init)
+  weights = reference.scramble(behavior) if scramble else {}
+  return behavior, weights, model
+
+
+def make_batch():
+  rng = np.random.default_rng(1)
+  flags = np.zeros([B, T], bool)
+  return {k: tf.constant(v) for k, v in {
+      'vector': rng.normal(size=[B, T, V]).astype('f'),
+      'action': np.eye(A, dtype='f')[rng.integers(A, size=[B, T])],
+      'reward': rng.normal(size=[B, T]).astype('f'), 'is_first': flags,
+      'is_last': flags, 'is_terminal': flags}.items()}
+
+
+def make_outputs(model):
+  return model.loss(make_batch(), None, SEED)[2]
+
+
+def make_dream():
+  rng = np.random.default_rng(2)
+  return {
+      'feat': rng.normal(size=[4, 8, FEAT]).astype('f'),
+      'action': rng.normal(size=[4, 8, A]).astype('f')}
+
+
+def predictions(w, inputs):
+  """Means of all networks of the ensemble, [networks, …]; NumPy."""
+  nets = [reference.part(w, f'networks{i}') for i in range(3)]
+  return np.stack([reference.mlp(net, inputs) for net in nets])
+
+
+@pytest.mark.parametrize('discrete', [True, False])
+def test_random_actions_are_uniform(discrete):
+  behavior, _, model = make(exploration.Random, discrete)
+  feat = tf.constant(np.random.default_rng(0).normal(size=[6000, FEAT]))
+  draws = behavior.actor(feat).sample(seed=SEED).numpy()
+  assert draws.shape == (6000, A) and draws.dtype == np.float32
+  if discrete:
+    np.testing.assert_array_equal(np.sort(draws), [[0, 0, 1]] * 6000)
+    np.testing.assert_allclose(draws.mean(0), 1 / 3, atol=0.02)
+  else:
+    assert np.abs(draws).max() <= 1
+    np.testing.assert_allclose(draws.mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(draws.std(0), 1 / np.sqrt(3), atol=0.02)
+  assert behavior.train(model, {}, {}, SEED) == {}
+
+
+@pytest.mark.parametrize('target, width, offset', [
+    ('embed', 7, 1), ('stoch', STOCH, 0), ('stoch', STOCH, 2),
+    ('deter', DETER, 1), ('feat', FEAT, 1)])
+def test_ensemble_predicts_the_target_steps_ahead(target, width, offset):
+  behavior, w, model = make(
+      exploration.Plan2Explore, disag_models=3, disag_target=target,
+      disag_offset=offset, expl_opt=SGD)
+  batch, outputs = make_batch(), make_outputs(model)
+  metrics = behavior.train(model, outputs, batch, SEED)
+  want = {
+      'embed': outputs['embed'], 'feat': outputs['feat'],
+      'deter': outputs['post']['deter'],
+      'stoch': tf.reshape(outputs['post']['stoch'], [B, T, STOCH]),
+  }[target].numpy()[:, offset:]
+  inputs = np.concatenate(
+      [outputs['feat'], batch['action']], -1)[:, :T - offset]
+  preds = predictions(w, inputs)
+  assert preds.shape == (3, B, T - offset, width)
+  logp = reference.normal_logp(want, preds).sum(-1)
+  np.testing.assert_allclose(
+      metrics['expl_loss'], -logp.mean((1, 2)).sum(), rtol=1e-4)
+  # One step down the gradient of the squared error.
+  bias = behavior.get_weights()['networks1/out/out/bias']
+  step = (want - preds[1]).mean((0, 1))
+  np.testing.assert_allclose(
+      bias, w['networks1/out/out/bias'] + step, rtol=1e-3, atol=1e-4)
+
+
+def intrinsic_reward(behavior, seq, model):
+  """What the behaviour's actor-critic gets as the reward of a dream."""
+  rewards = []
+  behavior.actor_critic.train = (
+      lambda model, start, terminal, reward, seed: rewards.append(
+          reward({k: tf.constant(v) for k, v in seq.items()})) or {})
+  behavior.train(model, make_outputs(model), make_batch(), SEED)
+  return rewards[0].numpy()
+
+
+@pytest.mark.parametrize('settings', [
+    {}, {'disag_log': True}, {'disag_action_cond': False},
+    {'expl_intr_scale': 0.5, 'expl_extr_scale': 2.0}])
+def test_reward_is_the_disagreement_of_the_ensemble(settings):
+  still = SGD | {'lr': 0.0}
+  behavior, w, model = make(
+      exploration.Plan2Explore, disag_models=3, expl_opt=still, **settings)
+  model_weights = reference.scramble(model, 5)
+  seq = make_dream()
+  got = intrinsic_reward(behavior, seq, model)
+  inputs = seq['feat']
+  if settings.get('disag_action_cond', True):
+    inputs = np.concatenate([seq['feat'], seq['action']], -1)
+  want = predictions(w, inputs).std(0).mean(-1)
+  if settings.get('disag_log'):
+    want = np.log(want)
+  want = settings.get('expl_intr_scale', 1) * want
+  extrinsic = reference.mlp(
+      reference.part(model_weights, 'heads/reward'), seq['feat'])[..., 0]
+  want += settings.get('expl_extr_scale', 0) * extrinsic
+  np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+def test_intrinsic_rewards_are_normalised_once():
+  still = SGD | {'lr': 0.0}
+  behavior, w, model = make(
+      exploration.Plan2Explore, disag_models=3, expl_opt=still,
+      expl_reward_norm={'momentum': 0.0, 'scale': 3.0})
+  seq = make_dream()
+  got = intrinsic_reward(behavior, seq, model)
+  want = predictions(
+      w, np.concatenate([seq['feat'], seq['action']], -1)).std(0).mean(-1)
+  np.testing.assert_allclose(got, 3 * want / want.mean(), rtol=1e-3)
+
+
+@pytest.mark.parametrize('name', ['kl', 'reward', 'vector', 'discount'])
+def test_model_loss_learns_the_loss_and_seeks_it(name):
+  behavior, w, model = make(
+      exploration.ModelLoss, expl_model_loss=name, expl_opt=SGD)
+  outputs, seq = make_outputs(model), make_dream()
+  head = reference.part(w, 'head')
+  target = {'kl': outputs['kl'], **{
+      k: -v for k, v in outputs['likes'].items()}}[name].numpy()
+  pred = reference.mlp(head, outputs['feat'].numpy())[..., 0]
+  metrics = behavior.train(model, outputs, make_batch(), SEED)
+  np.testing.assert_allclose(
+      metrics['expl_loss'], -reference.normal_logp(target, pred).mean(),
+      rtol=1e-4)
+  after = behavior.get_weights()
+  np.testing.assert_allclose(
+      after['head/out/out/bias'],
+      w['head/out/out/bias'] + (target - pred).mean(), rtol=1e-3, atol=1e-4)
+  behavior, w, model = make(
+      exploration.ModelLoss, expl_model_loss=name,
+      expl_opt=SGD | {'lr': 0.0})
+  got = intrinsic_reward(behavior, seq, model)
+  np.testing.assert_allclose(
+      got, reference.mlp(head, seq['feat'])[..., 0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('cls', [
+    exploration.Plan2Explore, exploration.ModelLoss])
+@pytest.mark.parametrize('discrete', [True, False])
+def test_explorers_leave_the_world_model_alone(cls, discrete):
+  behavior, _, model = make(cls, discrete, scramble=False, disag_models=2)
+  before = model.get_weights(), behavior.get_weights()
+  metrics = behavior.train(model, make_outputs(model), make_batch(), SEED)
+  assert {'expl_loss', 'actor_loss', 'critic_loss', 'reward_mean'} <= set(
+      metrics)
+  assert all(np.isfinite(v) for v in metrics.values())
+  for path, value in model.get_weights().items():
+    np.testing.assert_array_equal(value, before[0][path])
+  moved = {
+      k.split('/')[0] for k, v in behavior.get_weights().items()
+      if not np.array_equal(v, before[1][k])}
+  nets = {'head'} if cls is exploration.ModelLoss else {
+      'networks0', 'networks1'}
+  assert moved == nets | {'actor_critic'}
+
+
+@pytest.mark.parametrize('name, want', [
+    ('greedy', None), ('Greedy', None), ('Random', exploration.Random),
+    ('plan2explore', exploration.Plan2Explore),
+    ('PLAN2EXPLORE', exploration.Plan2Explore),
+    ('model_loss', exploration.ModelLoss),
+])
+def test_behaviors_by_name(name, want):
+  assert exploration.behavior(name) is want
+
+
+def test_unknown_names_are_refused():
+  with pytest.raises(ConfigError, match="ModelLoss but is 'curious'"):
+    exploration.behavior('curious')
+  with pytest.raises(ConfigError, match="deter, feat but is 'post'"):
+    make(exploration.Plan2Explore, disag_target='post')
+  behavior, _, model = make(exploration.ModelLoss, expl_model_loss='image')
+  with pytest.raises(ConfigError, match="discount but is 'image'"):
+    behavior.train(model, make_outputs(model), make_batch(), SEED)
