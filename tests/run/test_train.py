@@ -167,7 +167,7 @@ class TestResume:
   def test_messages(self, toys):
     _, messages = toys
     for status, name in (75, 'SIGTERM'), (130, 'SIGINT'):
-      for out, err in messages[status]:
+      for _, err in messages[status]:
         line = err.splitlines()[-1]
         assert line.startswith(f'Stopped by {name} at step ')
         assert 'the state is saved. Run the same command again' in line
