@@ -1,9 +1,10 @@
 """The Python interface: load a trained agent, train in any environment."""
 
 from collections.abc import Callable
-import copy
+import functools
 import pathlib
 
+import cloudpickle
 import gymnasium as gym
 
 from . import envs
@@ -59,7 +60,7 @@ def train(
   if isinstance(env, str):
     config = config.update({'task': env})
   else:
-    config = config.update({'task': 'gym_custom'})
+    config = config.update({'task': evaluate.CUSTOM})
     factory = _Factory(env, config)
   training.run(config, factory=factory)
   sample = factory() if factory else None
@@ -74,10 +75,16 @@ class _Factory:
   """Makes wrapped copies of an environment, here or in a worker."""
 
   def __init__(self, env, config):
-    self._env = env
+    self._make = env
     self._config = config
+    if isinstance(env, gym.Env):
+      try:
+        self._make = functools.partial(
+            cloudpickle.loads, cloudpickle.dumps(env))
+      except Exception as error:
+        raise ConfigError(
+            f'The environment can not be copied into the workers: {error}. '
+            'Pass a function that makes it.') from error
 
   def __call__(self) -> envs.Env:
-    env = self._env
-    env = copy.deepcopy(env) if isinstance(env, gym.Env) else env()
-    return envs.wrap(env, self._config)
+    return envs.wrap(self._make(), self._config)

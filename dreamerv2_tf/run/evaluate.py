@@ -23,6 +23,7 @@ log = logging.getLogger('dreamerv2_tf')
 
 Episode = Mapping[str, np.ndarray]
 
+CUSTOM = 'gym_custom'  # Task of runs whose environment has no name.
 TRIES = 3  # Of a scenario in which the environment fails.
 
 
@@ -103,6 +104,10 @@ def load_agent(
         'a run.')
   config = configlib.resolve((), overrides, Config.load(stored))
   if env is None:
+    if config.task == CUSTOM:
+      raise errors.ConfigError(
+          f'The run in {logdir} was trained by a Python program in an '
+          'environment without a name. Give it to load(logdir, env=...).')
     env = envlib.make(config.task, config, mode='eval')
     env.close()
   from .. import tfutils
