@@ -182,9 +182,10 @@ class Pool:
     if reply[0] != 'built':
       if reply[0] in ('ConfigError', 'EnvError', 'StateError'):
         raise getattr(errors, reply[0])(reply[1])
+      if reply[2]:
+        log.warning(reply[2])
       raise errors.EnvError(
-          f'Worker {index}: the environment {reply[1]} while it was built. '
-          f'{reply[2]}'.rstrip())
+          f'Worker {index}: the environment {reply[1]} while it was built.')
     self._workers[index].built = True
     obs_space, act_space, self.fps, advice = reply[1]
     if self.obs_space is None:
@@ -228,9 +229,11 @@ class Pool:
     while self._failed_at[0] < now - WINDOW_SECONDS:
       self._failed_at.popleft()
     if len(self._failed_at) > self._max_failures:
+      if details:
+        log.warning(details)
       raise errors.EnvError(
           f'{text} That is failure {len(self._failed_at)} within an hour, and '
-          f'max_env_failures is {self._max_failures}. {details}'.rstrip())
+          f'max_env_failures is {self._max_failures}.')
     log.warning(f'{text} It is rebuilt. {details}'.rstrip())
     worker.ask_to_close()
     _end([worker], patience=0)
