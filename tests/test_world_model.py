@@ -279,6 +279,21 @@ def test_dreams_follow_the_prior():
       discount[0] * discount[1] * discount[2]]), rtol=1e-4)
 
 
+def test_gradients_flow_along_dreams_but_not_into_what_policies_see():
+  model, _ = make_model()
+  start, seen = make_start(model), []
+
+  def policy(feat):
+    seen.append(feat)
+    return OneHotDist(feat[:, :A], dtype=tf.float32)
+
+  with tf.GradientTape(persistent=True) as tape:
+    tape.watch(start)
+    last = model.imagine(policy, start, None, 2, SEED)['deter'][-1]
+  assert tape.gradient(last, start['deter']).numpy().any()
+  assert tape.gradient(seen, start['deter']) is None
+
+
 @pytest.mark.parametrize('head', [True, False])
 def test_terminal_starts_count_once(head):
   model, _ = make_model(

@@ -164,6 +164,40 @@ def test_the_loop_equals_single_steps_in_values_and_gradients(discrete):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_of_one_step_equal_finite_differences():
+  rssm, w = make_rssm()
+  embed, action, _ = make_inputs()
+  state = make_state(rssm)
+  weight = np.random.default_rng(5).normal(size=[2, B, S * C])
+
+  def numpy_value(shift, key):
+    x = numpy_state(state) | {
+        'action': action[:, 0].numpy().astype(np.float64),
+        'embed': embed[:, 0].numpy().astype(np.float64)}
+    x[key].ravel()[1] += shift
+    deter = reference.deter_step(w, flat(x['stoch']), x['action'], x['deter'])
+    return (
+        weight[0] * reference.posterior(w, deter, x['embed'])
+        + weight[1] * reference.prior(w, deter)).sum()
+
+  sources = {
+      'stoch': state['stoch'], 'deter': state['deter'],
+      'action': action[:, 0], 'embed': embed[:, 0]}
+  with tf.GradientTape() as tape:
+    tape.watch(sources)
+    before = state | {k: sources[k] for k in ('stoch', 'deter')}
+    states = rssm.obs_step(
+        before, sources['action'], sources['embed'],
+        tf.constant([False, False]), SEED)
+    value = tf.add_n([
+        tf.reduce_sum(x * tf.reshape(s['logit'], x.shape))
+        for x, s in zip(weight.astype('f'), states)])
+  for key, grad in tape.gradient(value, sources).items():
+    want = (numpy_value(1e-4, key) - numpy_value(-1e-4, key)) / 2e-4
+    np.testing.assert_allclose(
+        grad.numpy().ravel()[1], want, rtol=1e-3, atol=1e-3, err_msg=key)
+
+
 @pytest.mark.parametrize('discrete', [C, False])
 def test_is_first_forgets_state_and_action_even_nan(discrete):
   rssm, _ = make_rssm(discrete=discrete)
