@@ -64,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _fail(Interrupted('Interrupted.', 130), 130, arguments)
   except DreamerError as error:
     return _fail(error, error.exit_code, arguments)
+  except BrokenPipeError:  # The reader, such as head, has seen enough.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
   except MemoryError:
     return _fail(
         'out of memory; lower replay.ram, dataset.batch or envs',
@@ -236,10 +239,7 @@ def _entry(name, text):
 
 
 def _print(lines):
-  try:
-    print('\n'.join(lines), flush=True)
-  except BrokenPipeError:  # The reader, such as head, has seen enough.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+  print('\n'.join(lines), flush=True)
   return 0
 
 

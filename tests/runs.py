@@ -56,7 +56,7 @@ def wait_for(condition, process, timeout=100):
   while not condition():
     assert process.poll() is None, process.communicate()
     assert time.monotonic() < until, 'It took too long.'
-    time.sleep(0.02)
+    time.sleep(0.1)
 
 
 def seed_of(episode, worker=0, seed=0):

@@ -71,9 +71,9 @@ def run(
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
         f'{jsonlib.dumps(record)}.') from error
-  print(_text(record, folder / name, video))
+  print(_text(record, folder / name, video), flush=True)
   if json:
-    print(jsonlib.dumps(record))
+    print(jsonlib.dumps(record), flush=True)
 
 
 def load_agent(

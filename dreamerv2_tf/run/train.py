@@ -295,7 +295,7 @@ class Trainer:
         'return': score, 'return_std': result['return_std'],
         'length': result['length_mean'], 'crash_rate': result['crash_rate'],
         'speed': result['speed_mean'], 'eps': len(episodes),
-        **_totals(self._eval_replay)}
+        'env_failures': self._eval_pool.failures, **_totals(self._eval_replay)}
     self._logger.add(
         {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
     for key in config.log_keys_video:

@@ -1,6 +1,7 @@
 """The command `eval`: the same numbers however it runs, and what it writes."""
 
 import json
+import os
 
 import numpy as np
 from PIL import Image
@@ -111,6 +112,17 @@ class TestHighway:
     line = eval_(logdir, *flags, status=status)
     assert line.startswith('error: ') and message in line
     assert runs.tree(logdir) == before
+
+
+def test_a_reader_may_leave(highway):
+  read, write = os.pipe()
+  os.close(read)
+  with os.fdopen(write, 'w') as pipe:
+    _, err = runs.call(
+        highway['highway_kinematics'], '--episodes', 1, '--seed', 7,
+        command='eval', stdout=pipe)
+  assert 'BrokenPipe' not in err
+  assert list(highway['highway_kinematics'].glob('eval-*-7-1.json'))
 
 
 def test_run_without_a_checkpoint(tmp_path, eval_):
