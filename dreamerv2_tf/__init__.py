@@ -8,13 +8,13 @@ TensorFlow is imported at the first use of `load` or `train`.
 """
 
 __version__ = '0.1.0'
-__all__ = ['Config', 'ConfigError', 'load', 'train']
+__all__ = ['Config', 'ConfigError', 'load', 'resolve', 'train']
 
 
 def __getattr__(name: str):
   if name == 'ConfigError':
     from . import errors as module
-  elif name == 'Config':
+  elif name in ('Config', 'resolve'):
     from . import config as module
   elif name in ('load', 'train'):
     from . import startup
