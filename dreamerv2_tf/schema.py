@@ -28,11 +28,11 @@ SCHEDULES = {
 # Patterns of whole keys, lowest and highest value.
 RANGES = (
     (r'steps|envs|train_every|train_steps|eval_eps|checkpoint_every', 1, None),
-    (r'checkpoint_keep|action_repeat|imag_horizon|slow_target_update', 1, None),
+    (r'checkpoint_keep|action_repeat|slow_target_update', 1, None),
     (r'dataset\.batch|replay\.minlen|replay\.ram|render_size', 1, None),
     (r'rssm\.(ensemble|hidden|deter|stoch)|disag_models', 1, None),
     (r'.*\.(units|cnn_depth|cnn_kernels|mlp_layers)', 1, None),
-    (r'dataset\.length', 2, None),
+    (r'dataset\.length|imag_horizon', 2, None),
     (r'seed|prefill|pretrain|log_every|eval_every|eval_envs', 0, None),
     (r'max_env_failures|max_skipped_updates|time_limit|expl_until', 0, None),
     (r'replay\.(capacity|maxlen)|rssm\.discrete|.*\.layers|kl\.free', 0, None),
@@ -119,6 +119,11 @@ def check(config: Mapping[str, Any]) -> None:
     raise ConfigError(
         f"'replay.maxlen' must be 0 or at least replay.minlen ({minlen}) but "
         f'is {maxlen}.')
+  offset, length = config['disag_offset'], config['dataset.length']
+  if offset >= length:
+    raise ConfigError(
+        f"'disag_offset' must be below dataset.length ({length}) but is "
+        f'{offset}.')
 
 
 def read_schedule(text: str, key: str = 'schedule') -> tuple[str, list[float]]:

@@ -211,7 +211,8 @@ class WorldModel(tfutils.Module):
     """Filters a few frames, dreams the rest, and shows both with the truth.
 
     Args:
-      data: preprocessed sequences, [B, T, ...]; the first six are used.
+      data: preprocessed sequences, [B, T, ...]; of these, six in which as few
+        episodes as possible begin, as a dream does not jump with the truth.
       key: of the image.
       seed: [2], int.
 
@@ -219,7 +220,9 @@ class WorldModel(tfutils.Module):
       [T, 3 * H, B' * W, channels], float32, 0 to 1: the true frames over the
       model's over their difference; the first five are reconstructions.
     """
-    data = {k: v[:6] for k, v in data.items()}
+    resets = tf.reduce_sum(tf.cast(data['is_first'][:, 1:], tf.int32), 1)
+    rows = tf.argsort(resets, stable=True)[:6]
+    data = {k: tf.gather(v, rows) for k, v in data.items()}
     obs_seed, img_seed = split(seed, 2)
     head, tail = slice(None, self.CONTEXT), slice(self.CONTEXT, None)
     embed = self.encoder(data)
