@@ -34,7 +34,7 @@ def start(logdir, *arguments, command='train', env=None, **kwargs):
        *map(str, arguments)], text=True, env=env, **kwargs)
 
 
-def finish(process, status, timeout=150):
+def finish(process, status, timeout=300):
   """Waits for a process; returns what it printed if its status is right."""
   try:
     out, err = process.communicate(timeout=timeout)
@@ -50,7 +50,7 @@ def call(logdir, *arguments, status=0, **kwargs):
   return finish(start(logdir, *arguments, **kwargs), status)
 
 
-def wait_for(condition, process, timeout=100):
+def wait_for(condition, process, timeout=300):
   """Waits until a condition holds while a process runs."""
   until = time.monotonic() + timeout
   while not condition():

@@ -194,7 +194,8 @@ class Plan(Fault):
   """Breaks, or sends signals to the trainer, at planned moments; reward 1.
 
   Args:
-    folder: counts the visits of each seed there, over all processes.
+    folder: counts the visits of each seed there, over all processes, and
+      gets a file `<seed>-now` at the moment of a fault.
     plan: triples (seed, which visit of it, fault); at step `at`.
     seconds: duration of each step.
   """
@@ -221,6 +222,9 @@ class Plan(Fault):
     return 1.0
 
   def break_down(self):
+    if self.fault:
+      with open(os.path.join(self.folder, f'{self.seed}-now'), 'w'):
+        pass
     if self.fault.startswith('SIG'):
       os.kill(os.getppid(), getattr(signal, self.fault))
     super().break_down()
