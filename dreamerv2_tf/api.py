@@ -1,10 +1,10 @@
 """The Python interface: load a trained agent, train in any environment."""
 
 from collections.abc import Callable
+import copy
 import functools
 import pathlib
 
-import cloudpickle
 import gymnasium as gym
 
 from . import envs
@@ -78,9 +78,9 @@ class _Factory:
     self._make = env
     self._config = config
     if isinstance(env, gym.Env):
+      self._make = functools.partial(copy.deepcopy, env)
       try:
-        self._make = functools.partial(
-            cloudpickle.loads, cloudpickle.dumps(env))
+        self._make()
       except Exception as error:
         raise ConfigError(
             f'The environment can not be copied into the workers: {error}. '
