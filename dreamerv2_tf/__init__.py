@@ -18,7 +18,7 @@ def __getattr__(name: str):
     from . import config as module
   elif name in ('load', 'train'):
     from . import startup
-    startup.prepare()
+    startup.import_tensorflow()
     from . import api as module
   else:
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

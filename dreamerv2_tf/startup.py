@@ -6,9 +6,10 @@ import os
 import re
 import sys
 import tempfile
+import threading
 
 CHATTER = re.compile(
-    rb'WARNING: All log messages before absl|[IW]\d{4} |'
+    rb'WARNING: All log messages before absl|[IWE]\d{4} |'
     rb'To enable the following')
 
 
@@ -32,6 +33,17 @@ def import_tensorflow() -> None:
   with _filtered_stderr():
     importlib.import_module('tensorflow_probability')
     importlib.import_module('tf_keras')
+
+
+@contextlib.contextmanager
+def importing_tensorflow():
+  """Imports TensorFlow in a thread beside the body; waits for it at the end."""
+  thread = threading.Thread(target=import_tensorflow, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    thread.join()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ state together), A action. World-model tensors are [B, T, ...], imagined ones
 otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import contextlib
 from typing import Any
 
@@ -138,3 +138,42 @@ def flatten(x: Any) -> Any:
 def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
   """Splits a stateless seed, [2] int, into independent ones."""
   return tf.unstack(tf.random.split(seed, count))
+
+
+def to_arrays(name: str, tree: Any) -> dict[str, np.ndarray]:
+  """Names the tensors of a nested structure, to be stored.
+
+  Args:
+    name: prefix of the names.
+    tree: nested tensors; None for nothing.
+
+  Returns:
+    Arrays of types that NumPy knows: half precision becomes float32.
+  """
+  result = {}
+  for index, tensor in enumerate(tf.nest.flatten(tree)):
+    if tensor is not None:
+      if tensor.dtype.is_floating:
+        tensor = tf.cast(tensor, tf.float32)
+      result[f'{name}_{index}'] = tensor.numpy()
+  return result
+
+
+def from_arrays(
+    name: str, arrays: Mapping[str, np.ndarray], template: Any) -> Any:
+  """Undoes `to_arrays`.
+
+  Args:
+    name: prefix of the names.
+    arrays: of `to_arrays`, among others.
+    template: nested tensors of the same structure, shapes and dtypes.
+
+  Returns:
+    Nested tensors; None if there were none, or of other shapes.
+  """
+  flat = tf.nest.flatten(template)
+  arrays = [arrays.get(f'{name}_{index}') for index in range(len(flat))]
+  if any(a is None or a.shape != t.shape for a, t in zip(arrays, flat)):
+    return None
+  return tf.nest.pack_sequence_as(
+      template, [tf.cast(a, t.dtype) for a, t in zip(arrays, flat)])

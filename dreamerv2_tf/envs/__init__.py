@@ -1,6 +1,6 @@
 """Environments: one of them behind a dict interface, and pools of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import gymnasium
@@ -20,8 +20,8 @@ __all__ = [
 
 
 def make(
-    task: str, config: Any, *, mode: str = 'train', render: bool = False
-) -> Env:
+    task: str, config: Any, *, mode: str = 'train',
+    render: bool | Container[int] = False) -> Env:
   """Makes the environment of a task.
 
   Args:
@@ -29,7 +29,7 @@ def make(
     config: reads env.config (configuration of the environment), env.obs_scale,
       action_repeat and time_limit (policy steps).
     mode: 'train' or 'eval'; the same environment in these suites.
-    render: collect frames.
+    render: collect frames, see Env.
 
   Raises:
     ConfigError: unknown task or environment key, or unsupported space.

@@ -1,6 +1,6 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 import importlib
 import inspect
 import math
@@ -36,7 +36,8 @@ class Env:
 
   def __init__(
       self, env: gym.Env, name: str, adapter: 'Adapter', *,
-      action_repeat: int = 1, time_limit: int = 0, render: bool = False,
+      action_repeat: int = 1, time_limit: int = 0,
+      render: bool | Container[int] = False,
       logs: Mapping[str, Callable[[gym.Env], float]] | None = None):
     """Wraps and checks a Gymnasium environment.
 
@@ -47,7 +48,8 @@ class Env:
       action_repeat: environment steps for each step of the policy; rewards
         are summed.
       time_limit: policy steps after which an episode is truncated; 0: none.
-      render: collect the frames that `frames` returns.
+      render: collect the frames that `frames` returns; True for all episodes,
+        or the seeds of those.
       logs: functions of the innermost environment, by `log_` key.
 
     Raises:
@@ -63,6 +65,7 @@ class Env:
     self._repeat = action_repeat
     self._limit = time_limit
     self._render = render
+    self._filming = render is True
     self._logs = dict(logs or {})
     self._frames = []
     self._seed = None
@@ -113,14 +116,17 @@ class Env:
     return self._frames
 
   def capture(self) -> None:
-    """Adds the current picture to `frames`."""
-    self._frames.append(self.render())
+    """Adds the current picture to `frames` if this episode is filmed."""
+    if self._filming:
+      self._frames.append(self.render())
 
   def close(self) -> None:
     self._env.close()
 
   def _reset(self, seed):
     self._seed, self._step, self._frames = seed, 0, []
+    if self._render and self._render is not True:
+      self._filming = seed in self._render
     result = self._env.reset(seed=seed)
     problems = _reset_problems(result)
     if problems:
@@ -156,8 +162,7 @@ class Env:
         is_terminal=np.bool_(terminal))
     for key, function in self._logs.items():
       row[key] = np.float32(function(self._env.unwrapped))
-    if self._render:
-      self.capture()
+    self.capture()
     return row
 
   def _named(self, function, argument):
@@ -348,14 +353,14 @@ def combinations(space: gym.Space) -> tuple[int, ...] | None:
 
 def make(
     name: str, kwargs: Mapping[str, Any], *, scale: float = 1.0,
-    render: bool = False, **options: Any) -> Env:
+    render: bool | Container[int] = False, **options: Any) -> Env:
   """Makes a registered Gymnasium environment, `Id-v0` or `module:Id-v0`.
 
   Args:
     name: id of the environment.
     kwargs: arguments of its constructor.
     scale: factor for float observations.
-    render: collect frames.
+    render: collect frames, see Env.
     **options: `action_repeat` and `time_limit` of Env.
 
   Raises:

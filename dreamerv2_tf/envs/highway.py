@@ -1,6 +1,6 @@
 """Environments of highway-env, with its configuration checked."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 import dis
 import inspect
 import os
@@ -31,7 +31,7 @@ ACTIONS = {name: name for name in (
 
 def make(
     name: str, overrides: Mapping[str, Any], *, scale: float = 1.0,
-    render: bool = False, **options: Any) -> Env:
+    render: bool | Container[int] = False, **options: Any) -> Env:
   """Makes an environment of highway-env.
 
   Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle.

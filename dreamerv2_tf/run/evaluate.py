@@ -8,13 +8,15 @@ import logging
 import math
 import pathlib
 import re
+import sys
 from typing import Any
+import zlib
 
 import numpy as np
 
 from .. import config as configlib
 from .. import envs as envlib
-from .. import errors, files
+from .. import errors, files, startup
 from ..config import Config
 from ..data.driver import Driver
 from ..report import video as videolib
@@ -54,24 +56,29 @@ def run(
   agent, config, step = load_agent(folder, checkpoint, overrides)
   seeds = range(seed, seed + episodes)
   count = min(envs or config.envs, episodes)
-  with make_pool(config, factory(config, bool(video)), count) as pool:
+  film = seeds[:1] if video else ()
+  with make_pool(config, factory(config, film), count) as pool:
     policy = functools.partial(agent.policy, mode='eval')
     results, frames = collect(
-        pool, policy, seeds, film=seeds[:1] if video else ())
+        pool, policy, seeds, film, progress=_progress(episodes))
     fps = pool.fps
   record = {
       **summarize(results), 'episodes': len(results), 'seed': seed,
       'step': step}
-  name = f'eval-{step}-{seed}-{episodes}.json'
+  name = f'eval-{step}-{seed}-{episodes}'
+  if overrides:  # Another world: another file.
+    name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'
   try:
     if video:
       videolib.save_gif(video, np.stack(frames), fps)
-    files.write_text(folder / name, jsonlib.dumps(record, indent=2) + '\n')
+    content = {**record, 'overrides': list(overrides)}
+    path = folder / f'{name}.json'
+    files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
   except OSError as error:
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
         f'{jsonlib.dumps(record)}.') from error
-  print(_text(record, folder / name, video), flush=True)
+  print(_text(record, path, video), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
 
@@ -110,6 +117,7 @@ def load_agent(
           'environment without a name. Give it to load(logdir, env=...).')
     env = envlib.make(config.task, config, mode='eval')
     env.close()
+  startup.import_tensorflow()
   from .. import tfutils
   from ..agent import Agent
   from .checkpoint import Checkpoints
@@ -124,17 +132,13 @@ def load_agent(
 
 
 def factory(
-    config: Config, film: bool | None = None) -> Callable[[], envlib.Env]:
+    config: Config, film: Sequence[int]) -> Callable[[], envlib.Env]:
   """Returns what makes an evaluation environment.
 
   Args:
     config: the resolved configuration.
-    film: whether it renders; None: in highway tasks without images, whose
-      observations show nothing.
+    film: scenarios whose pictures are collected.
   """
-  if film is None:
-    film = config.task.startswith('highway_') and not re.match(
-        config.encoder.cnn_keys, 'image')
   return functools.partial(
       envlib.make, config.task, config, mode='eval', render=film)
 
@@ -151,7 +155,8 @@ def make_pool(
 
 def collect(
     pool: envlib.Pool, policy: Callable, seeds: Iterable[int],
-    film: Iterable[int] = (), between: Callable[[], Any] = lambda: None
+    film: Iterable[int] = (), between: Callable[[], Any] = lambda: None,
+    progress: Callable[[int], Any] = lambda done: None
 ) -> tuple[list[Episode], list[np.ndarray]]:
   """Runs one episode for each scenario.
 
@@ -164,6 +169,7 @@ def collect(
     seeds: scenarios.
     film: scenarios whose pictures are returned, if the pool renders.
     between: called between steps; may raise.
+    progress: called with the number of complete episodes.
 
   Returns:
     Episodes in the order of the seeds, and frames, [H, W, 3] uint8.
@@ -196,6 +202,7 @@ def collect(
   def finish(episode, worker):
     if worker not in cut:
       done[running.pop(worker)] = episode
+      progress(len(done))
   driver = Driver(pool, next_seed)
   driver.on_reset(shoot)
   driver.on_step(shoot)
@@ -218,7 +225,8 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
 
   Returns:
     return_mean, return_std (of the sample), return_ci95 (low and high end of
-    the 95% interval of the mean, normal approximation), length_mean (steps
+    the 95% interval of the mean, normal approximation; None of one episode),
+    length_mean (steps
     before action repeat), crash_rate (share of episodes with a crash) and
     speed_mean (m/s, over all steps); None where the environment has none.
   """
@@ -234,7 +242,7 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
         [ep['log_speed'][1:] for ep in episodes]).mean(dtype=np.float64))
   return {
       'return_mean': mean, 'return_std': std,
-      'return_ci95': [mean - half, mean + half],
+      'return_ci95': [mean - half, mean + half] if len(returns) > 1 else None,
       'length_mean': float(np.mean([len(ep['reward']) - 1 for ep in episodes])),
       'crash_rate': crashed, 'speed_mean': speed}
 
@@ -259,7 +267,9 @@ def episode_metrics(
     for key, value in episode.items():
       if re.match(config[f'log_keys_{name}'], key):
         value = np.asarray(value, np.float64)
-        metrics[f'{name}_{mode}_{key}'] = float(getattr(value, name)())
+        metrics[f'{name}_{mode}_{key}'] = float({
+            'sum': value.sum(), 'mean': value.mean(),
+            'max': value.max(0).mean()}[name])
   return metrics
 
 
@@ -273,19 +283,31 @@ def _check_video(path):
         f"--video can not write '{path}': its folder does not exist.")
 
 
+def _progress(total):
+  """Returns what shows the number of episodes on a terminal."""
+  def show(done):
+    if sys.stderr and sys.stderr.isatty():
+      end = '\r\x1b[K' if done == total else ''
+      print(f'\r{done}/{total} episodes{end}', end='', file=sys.stderr,
+            flush=True)
+  return show
+
+
 def _return(episode):
   return float(episode['reward'].astype(np.float64).sum())
 
 
 def _text(record, path, video):
-  low, high = record['return_ci95']
+  interval = ''
+  if record['return_ci95']:
+    low, high = record['return_ci95']
+    interval = f' (95% interval of the mean: {low:.2f} to {high:.2f})'
   lines = [
       f"Checkpoint    step {record['step']}",
       f"Episodes      {record['episodes']}, scenarios {record['seed']} to "
       f"{record['seed'] + record['episodes'] - 1}",
       f"Return        {record['return_mean']:.2f} +- "
-      f"{record['return_std']:.2f} (95% interval of the mean: {low:.2f} to "
-      f'{high:.2f})',
+      f"{record['return_std']:.2f}{interval}",
       f"Length        {record['length_mean']:.1f} steps"]
   if record['crash_rate'] is not None:
     lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")

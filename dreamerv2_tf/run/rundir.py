@@ -254,9 +254,10 @@ def changed(old: Mapping, new: Mapping) -> dict[str, tuple]:
 
   Returns:
     Dotted key to (old, new) for each that differs, None where it is missing;
-    without `logdir`, as a run folder may be moved.
+    without `logdir`, as a run folder may be moved, and without `env.config`,
+    which stands for a group that is empty.
   """
-  keys = sorted((set(old) | set(new)) - {'logdir'})
+  keys = sorted((set(old) | set(new)) - {'logdir', 'env.config'})
   pairs = {key: (old.get(key), new.get(key)) for key in keys}
   return {k: v for k, v in pairs.items() if _plain(v[0]) != _plain(v[1])}
 
@@ -279,8 +280,10 @@ def check_changed(logdir: str | os.PathLike, diff: Mapping[str, tuple]) -> None:
       if any(re.fullmatch(pattern, key) for pattern in STRUCTURAL)
       and (None not in pair or key.startswith('env.config'))}
   if bad:
+    say = lambda value: 'not set' if value is None else repr(value)
     listing = '; '.join(
-        f'{key} was {old!r}, is now {new!r}' for key, (old, new) in bad.items())
+        f'{key} was {say(old)}, is now {say(new)}'
+        for key, (old, new) in bad.items())
     raise errors.StateError(
         f'The run in {logdir} was made with other settings: {listing}. Give '
         'a new --logdir for the new values, or the old values to go on.')

@@ -3,23 +3,24 @@
 from collections.abc import Callable, Mapping
 import contextlib
 import functools
-import importlib
 import json
 import logging
+import re
 import signal
 import sys
-import threading
 import time
 
 import numpy as np
 
-from .. import envs, errors, files
+from .. import envs, errors, files, startup
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
 from ..report import logger as loglib
+from ..report.means import Means
 from . import evaluate, rundir
+from .stop import Stop
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -44,7 +45,7 @@ def run(
     Interrupted: SIGINT or SIGTERM came; the state is saved.
   """
   began = time.monotonic()
-  eval_factory = factory or evaluate.factory(config)
+  eval_factory = factory or evaluate.factory(config, filmed(config))
   factory = factory or functools.partial(envs.make, config.task, config)
   with rundir.RunDir(config.logdir, break_lock) as folder:
     diff = {}
@@ -58,11 +59,10 @@ def run(
     trainer = None
     try:
       with Stop() as stop:
-        _preload()  # While the workers start.
-        with (
-            evaluate.make_pool(config, factory, config.envs) as pool,
-            Trainer(config, pool, eval_factory, folder, stop, diff, began)
-            as trainer):
+        with startup.importing_tensorflow():  # While the workers start.
+          pool = evaluate.make_pool(config, factory, config.envs)
+        with pool, Trainer(
+            config, pool, eval_factory, folder, stop, diff, began) as trainer:
           trainer.run()
     except errors.Interrupted:
       raise
@@ -70,6 +70,13 @@ def run(
       if folder.config_path.exists():
         folder.failure(error, trainer and int(trainer.step))
       raise
+
+
+def filmed(config: Config) -> range:
+  """Returns the scenarios to film: the first, in blind highway tasks."""
+  sees = re.match(config.encoder.cnn_keys, 'image')
+  blind = config.task.startswith('highway_') and not sees
+  return range(EVAL_SEED, EVAL_SEED + blind)
 
 
 class Trainer:
@@ -92,7 +99,7 @@ class Trainer:
   def __init__(
       self, config: Config, pool: envs.Pool,
       eval_factory: Callable[[], envs.Env], folder: rundir.RunDir,
-      stop: 'Stop', diff: Mapping[str, tuple], began: float):
+      stop: Stop, diff: Mapping[str, tuple], began: float):
     """Builds everything and restores the newest checkpoint, if there is one.
 
     Args:
@@ -110,8 +117,10 @@ class Trainer:
     self._stop = stop
     self._folder = folder.path
     self._eval_pool = None
+    from .. import tfutils
     from ..agent import Agent
     from .checkpoint import Checkpoints
+    self._tfutils = tfutils
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
@@ -129,7 +138,8 @@ class Trainer:
     self._every = {
         'train': when.Every(config.train_every),
         'log': when.Every(config.log_every),
-        'eval': when.Every(config.eval_every)}
+        'eval': when.Every(config.eval_every),
+        'video': when.Every(config.eval_every)}
     self._due = {'train': 0, 'log': False, 'eval': False}
     self._means = Means()
     self._carry = None  # Latent state of the learner after its last batch.
@@ -198,7 +208,7 @@ class Trainer:
     return not stats['loaded_episodes'] and not stats['episodes_rejected']
 
   def _explores(self):
-    until = self._config.expl_until
+    until = self._config.expl_until // self._config.action_repeat
     return not until or int(self.step) < until
 
   def _collect(self, name, policy, overlap=None):
@@ -220,6 +230,8 @@ class Trainer:
     self._logger.write()  # What is pending belongs to an earlier step.
     self._logger.add(evaluate.episode_metrics(
         episode, self._config, 'train'))
+    if self._policy == 'agent' and self._every['video'](self.step):
+      self._add_videos('train', episode)
 
   def _pretrain(self):
     while self._pretrained < self._config.pretrain:
@@ -284,7 +296,7 @@ class Trainer:
     seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
     policy = functools.partial(self.agent.policy, mode='eval')
     episodes, frames = evaluate.collect(
-        self._eval_pool, policy, seeds, film=seeds[:1],
+        self._eval_pool, policy, seeds, filmed(config),
         between=self._stop_if_asked)
     self._due['eval'] = False
     for episode in episodes:
@@ -298,14 +310,17 @@ class Trainer:
         'env_failures': self._eval_pool.failures, **_totals(self._eval_replay)}
     self._logger.add(
         {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
-    for key in config.log_keys_video:
-      if key in episodes[0]:
-        self._logger.video(f'eval_policy_{key}', episodes[0][key])
+    self._add_videos('eval', episodes[0])
     if frames:
       self._logger.video('eval_policy', np.stack(frames))
     self._report('eval')
     if self._best is None or score > self._best:
       self._best, self._improved = score, True
+
+  def _add_videos(self, name, episode):
+    for key in self._config.log_keys_video:
+      if key in episode:
+        self._logger.video(f'{name}_policy_{key}', episode[key])
 
   def _report(self, name):
     """Logs open-loop predictions on training or evaluation episodes."""
@@ -364,7 +379,8 @@ class Trainer:
     self._logger = loglib.Logger(self.step, [
         self._terminal, loglib.JSONLOutput(self._folder),
         loglib.TensorBoardOutput(
-            self._folder, resume=step if self._restored else None)], repeat)
+            self._folder, min(max(self._pool.fps, 5), 20),
+            step if self._restored else None)], repeat)
     self._terminal.message(self._introduction(began))
     self._logger.load_state(self._pending)
     self._logger.text('config', loglib.code_block(
@@ -423,8 +439,8 @@ class Trainer:
         'eval_replay': self._eval_replay.state(),
         'datasets': {k: v.state() for k, v in self._datasets.items()}}
     arrays = {
-        **_flat('policy', self._driver.policy_state),
-        **_flat('carry', self._carry)}
+        **self._tfutils.to_arrays('policy', self._driver.policy_state),
+        **self._tfutils.to_arrays('carry', self._carry)}
     meta = {'spaces': envs.signature(
         self._pool.obs_space, self._pool.act_space)}
     while not self._checkpoints.save(
@@ -471,10 +487,10 @@ class Trainer:
     if not newer:
       self._written = state['written']
       self._pending = state['pending']
-      self._driver.policy_state = _packed(
+      self._driver.policy_state = self._tfutils.from_arrays(
           'policy', record.arrays,
           self.agent.initial_state(len(self._pool)))
-    self._carry = _packed(
+    self._carry = self._tfutils.from_arrays(
         'carry', record.arrays,
         self.agent.world_model.rssm.initial(self._config.dataset.batch))
     extra = f' and {newer} newer steps' if newer else ''
@@ -507,59 +523,6 @@ class Trainer:
           f'the environment now has {ours}. Give another --logdir.')
 
 
-class Means:
-  """Means of metrics since they were last taken."""
-
-  def __init__(self):
-    self._sums = {}
-
-  def add(self, metrics: Mapping[str, float]) -> None:
-    """Adds one value for each name."""
-    for name, value in metrics.items():
-      total, count = self._sums.get(name, (0.0, 0))
-      self._sums[name] = total + value, count + 1
-
-  def take(self) -> dict[str, float]:
-    """Returns the means and begins anew."""
-    sums, self._sums = self._sums, {}
-    return {name: total / count for name, (total, count) in sums.items()}
-
-  def state(self) -> dict:
-    """Returns the JSON-able sums and counts."""
-    return {name: list(pair) for name, pair in self._sums.items()}
-
-  def load_state(self, state: Mapping) -> None:
-    """Continues from a state."""
-    self._sums = {name: tuple(pair) for name, pair in state.items()}
-
-
-class Stop:
-  """Remembers SIGINT and SIGTERM, and ignores SIGHUP, while it is entered.
-
-  Attributes:
-    signal: number of the first signal that came; 0 before.
-  """
-
-  def __init__(self):
-    self.signal = 0
-    self._handlers = {}
-
-  def __enter__(self) -> 'Stop':
-    if threading.current_thread() is threading.main_thread():
-      for number in (signal.SIGINT, signal.SIGTERM):
-        self._handlers[number] = signal.signal(number, self._note)
-      self._handlers[signal.SIGHUP] = signal.signal(
-          signal.SIGHUP, signal.SIG_IGN)
-    return self
-
-  def __exit__(self, *exc_info) -> None:
-    for number, handler in self._handlers.items():
-      signal.signal(number, handler)
-
-  def _note(self, number, frame):
-    self.signal = self.signal or number
-
-
 def prepare_tensorflow(config: Config) -> bool:
   """Sets what is global in TensorFlow: GPU memory and determinism.
 
@@ -583,13 +546,6 @@ def prepare_tensorflow(config: Config) -> bool:
   return True
 
 
-def _preload():
-  """Imports TensorFlow in a thread; the import system does the waiting."""
-  threading.Thread(
-      target=importlib.import_module, args=('tensorflow_probability',),
-      daemon=True).start()
-
-
 def _seed(seed, worker, episode):
   """The scenario of a training episode, apart from those of evaluations."""
   entropy = np.random.SeedSequence([seed, 1, worker, episode])
@@ -608,26 +564,3 @@ def _totals(replay):
   stats = replay.stats
   names = ('total_steps', 'total_episodes', 'loaded_steps', 'loaded_episodes')
   return {name: stats[name] for name in names}
-
-
-def _flat(name, tree):
-  """Names the tensors of a nested structure; half precision as float32."""
-  import tensorflow as tf
-  result = {}
-  for index, tensor in enumerate(tf.nest.flatten(tree)):
-    if tensor is not None:
-      if tensor.dtype.is_floating:
-        tensor = tf.cast(tensor, tf.float32)
-      result[f'{name}_{index}'] = tensor.numpy()
-  return result
-
-
-def _packed(name, arrays, template):
-  """Rebuilds a nested structure; None if it was not there or has changed."""
-  import tensorflow as tf
-  flat = tf.nest.flatten(template)
-  arrays = [arrays.get(f'{name}_{index}') for index in range(len(flat))]
-  if any(a is None or a.shape != t.shape for a, t in zip(arrays, flat)):
-    return None
-  return tf.nest.pack_sequence_as(
-      template, [tf.cast(a, t.dtype) for a, t in zip(arrays, flat)])

@@ -211,7 +211,7 @@ class TestTensorBoard:
     code = (
         'import sys; from dreamerv2_tf.report import logger as l\n'
         f'x = l.Logger(lambda: 1, [l.TensorBoardOutput({str(tmp_path)!r})])\n'
-        'x.hparams({"a": 1}); x.scalar("x", 1); x.close()\n'
+        'x.hparams({"a": 1}); x.scalar("x", 1); x.write(); x.close()\n'
         'assert "tensorflow" not in sys.modules')
     subprocess.run([sys.executable, '-c', code], check=True)
     assert points(events(tmp_path), 'scalars/x') == [(1, 1)]

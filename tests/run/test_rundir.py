@@ -303,7 +303,8 @@ class TestChanged:
     diff = rundir.changed({key: old, 'seed': 0}, {key: new, 'seed': 1})
     with pytest.raises(errors.StateError) as info:
       rundir.check_changed(tmp_path, diff)
-    assert f'{key} was {old!r}, is now {new!r}. Give a new' in str(info.value)
+    now = 'not set' if new is None else repr(new)
+    assert f'{key} was {old!r}, is now {now}. Give a new' in str(info.value)
     assert 'seed' not in str(info.value)
 
   def test_keys_of_a_new_version_are_no_change(self, tmp_path):

@@ -94,7 +94,8 @@ class TestHighway:
       assert np.float32(event.value) in np.float32(
           runs.column(logdir, 'eval_return'))
     videos = {'eval_policy'} if key == 'vector' else {
-        'eval_policy_image', 'train_openl_image', 'eval_openl_image'}
+        'train_policy_image', 'eval_policy_image', 'train_openl_image',
+        'eval_openl_image'}
     assert set(tags['images']) == videos
     for name in videos:
       data = events.Images(name)[-1].encoded_image_string
