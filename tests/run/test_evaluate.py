@@ -8,7 +8,7 @@ from PIL import Image
 import pytest
 import runs
 
-from dreamerv2_tf import cli, envs, errors
+from dreamerv2_tf import cli, errors
 from dreamerv2_tf.config import resolve
 from dreamerv2_tf.data.driver import RandomPolicy
 from dreamerv2_tf.run import evaluate, train
