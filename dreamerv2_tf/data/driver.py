@@ -130,6 +130,7 @@ class Driver:
       on_row: called as on_row(row, worker) for each row of these episodes.
     """
     self.steps, self.episodes = state['steps'], state['episodes']
+    self._since = time.monotonic(), self.steps
     saved = state['workers'][:len(self._workers)]
     if len(state['workers']) != len(self._workers):
       log.warning(
