@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(
     r"^__version__ = '(.+)'$",
     (HERE / 'dreamerv2_tf' / '__init__.py').read_text(), re.M)[1]
-TEST = ['pytest>=8', 'ruff>=0.9']
+TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9']
 
 
 class BuildWithConfigs(build_py):

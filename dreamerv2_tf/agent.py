@@ -10,7 +10,7 @@ from tensorflow_probability import distributions as tfd
 
 from . import exploration, tfutils
 from .actor_critic import ActorCritic
-from .errors import ConfigError, NonFiniteError
+from .errors import ConfigError, NonFiniteError, StorageError
 from .nets import layers
 from .nets.distributions import OneHotDist
 from .world_model import WorldModel
@@ -144,12 +144,17 @@ class Agent(tfutils.Module):
 
     Raises:
       NonFiniteError: a loss or gradient is not finite.
+      StorageError: out of memory, on the GPU for example.
     """
     data = _tensors(data)
     if state is None:
       state = self.world_model.rssm.initial(data['action'].shape[0])
     try:
       return self._functions['train'](data, state)
+    except tf.errors.ResourceExhaustedError as error:
+      raise StorageError(
+          'The gradient step does not fit into memory. Lower dataset.batch, '
+          'dataset.length or imag_horizon.') from error
     except tf.errors.InvalidArgumentError as error:
       if 'Tensor had' not in error.message:
         raise

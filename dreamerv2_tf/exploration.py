@@ -169,6 +169,13 @@ class ModelLoss(Explorer):
       self, config: Mapping, world_model: WorldModel, action_dim: int,
       discrete: bool, step: tf.Variable, init: layers.Init):
     super().__init__(config, world_model, action_dim, discrete, step, init)
+    decoder = world_model.heads['decoder']
+    names = ['kl', *decoder.cnn_keys, *decoder.mlp_keys]
+    names += [name for name in world_model.heads if name != 'decoder']
+    if config.expl_model_loss not in names:
+      raise ConfigError(
+          f"expl_model_loss must be one of {', '.join(names)} but is "
+          f"'{config.expl_model_loss}'.")
     self.head = MLP(world_model.rssm.dim, [], **config.expl_head, init=init)
     self.opt = Optimizer(
         'expl', self.head.named_variables(), **config.expl_opt,
@@ -177,14 +184,10 @@ class ModelLoss(Explorer):
   def _fit(self, outputs, data):
     losses = {'kl': outputs['kl']}
     losses.update({k: -v for k, v in outputs['likes'].items()})
-    name = self._config.expl_model_loss
-    if name not in losses:
-      raise ConfigError(
-          f"expl_model_loss must be one of {', '.join(losses)} but is "
-          f"'{name}'.")
+    target = sg(losses[self._config.expl_model_loss])
     with tf.GradientTape() as tape:
       dist = self.head(sg(outputs['feat']))
-      loss = -tf.reduce_mean(dist.log_prob(sg(losses[name])))
+      loss = -tf.reduce_mean(dist.log_prob(target))
     return self.opt(tape, loss)
 
   def _intrinsic(self, seq):

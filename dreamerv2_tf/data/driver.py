@@ -1,6 +1,6 @@
 """Steps a pool of environments with one policy call for all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import hashlib
 import logging
 import time
@@ -288,7 +288,8 @@ class Driver:
 class RandomPolicy:
   """Uniform random actions from its own seeded generator."""
 
-  def __init__(self, act_space: Mapping[str, gym.Space], seed: int):
+  def __init__(
+      self, act_space: Mapping[str, gym.Space], seed: int | Sequence[int]):
     self._space = act_space['action']
     self._rng = np.random.default_rng(seed)
 

@@ -211,8 +211,8 @@ class Replay:
   def state(self) -> dict[str, int]:
     """Returns what the files do not tell; JSON-able.
 
-    Files of evicted episodes that a state needs are deleted only once there is
-    a later one, so call it once for each checkpoint that is written.
+    A file that this state needs no more is deleted when the next state is
+    taken, so call it once for each checkpoint.
     """
     for episode in self._doomed:
       self._store.delete(episode.name)

@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import ConfigError, DreamerError, EnvError, NonFiniteError
 from ..schema import suggest
 
-RESERVED = ('action', 'reward', 'is_first', 'is_last', 'is_terminal')
+RESERVED = (
+    'action', 'reward', 'discount', 'kl', 'is_first', 'is_last', 'is_terminal')
 MAX_COMBINATIONS = 512
 
 

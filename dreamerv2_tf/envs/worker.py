@@ -23,7 +23,9 @@ from . import pool
 
 def main(argv: list[str]) -> int:
   """Serves commands until the pool closes the socket; returns 0."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  # What stops the trainer may reach us as well; it decides when we end.
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
   pipe = connection.Connection(int(argv[1]))
   _end_with(int(argv[2]))
   faulthandler.enable()

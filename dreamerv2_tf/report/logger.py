@@ -138,6 +138,11 @@ class Logger:
       for output in self._outputs:
         output(summaries)
 
+  @property
+  def pending_step(self) -> int | None:
+    """Step of the values that wait for `write`, None if there are none."""
+    return self._summaries[0][0] if self._summaries else None
+
   def state(self) -> list:
     """Returns the scalars that are not written yet, JSON-able."""
     return [

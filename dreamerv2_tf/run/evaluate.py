@@ -69,8 +69,10 @@ def run(
   if overrides:  # Another world: another file.
     name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'
   try:
-    if video:
+    if frames:
       videolib.save_gif(video, np.stack(frames), fps)
+    elif video:
+      log.warning('No video: scenario %d could not be run.', seed)
     content = {**record, 'overrides': list(overrides)}
     path = folder / f'{name}.json'
     files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 import contextlib
 import functools
+import hashlib
 import json
 import logging
-import re
 import signal
 import sys
 import time
 
+import gymnasium as gym
 import numpy as np
 
 from .. import envs, errors, files, startup
@@ -41,12 +42,12 @@ def run(
 
   Raises:
     ConfigError, StateError, EnvError, NonFiniteError, StorageError,
-    LockedError: see `errors`; the same is written to failure.json.
+    LockedError: see `errors`. Once the run has begun, they are also written
+      to failure.json.
     Interrupted: SIGINT or SIGTERM came; the state is saved.
   """
   began = time.monotonic()
-  eval_factory = factory or evaluate.factory(config, filmed(config))
-  factory = factory or functools.partial(envs.make, config.task, config)
+  make = factory or functools.partial(envs.make, config.task, config)
   with rundir.RunDir(config.logdir, break_lock) as folder:
     diff = {}
     if folder.config_path.exists():
@@ -60,9 +61,9 @@ def run(
     try:
       with Stop() as stop:
         with startup.importing_tensorflow():  # While the workers start.
-          pool = evaluate.make_pool(config, factory, config.envs)
+          pool = evaluate.make_pool(config, make, config.envs)
         with pool, Trainer(
-            config, pool, eval_factory, folder, stop, diff, began) as trainer:
+            config, pool, factory, folder, stop, diff, began) as trainer:
           trainer.run()
     except errors.Interrupted:
       raise
@@ -72,10 +73,10 @@ def run(
       raise
 
 
-def filmed(config: Config) -> range:
-  """Returns the scenarios to film: the first, in blind highway tasks."""
-  sees = re.match(config.encoder.cnn_keys, 'image')
-  blind = config.task.startswith('highway_') and not sees
+def filmed(config: Config, obs_space: Mapping[str, gym.Space]) -> range:
+  """Returns the scenarios to film: the first, in highway without images."""
+  images = [k for k, space in obs_space.items() if len(space.shape) == 3]
+  blind = config.task.startswith('highway_') and not images
   return range(EVAL_SEED, EVAL_SEED + blind)
 
 
@@ -98,14 +99,15 @@ class Trainer:
 
   def __init__(
       self, config: Config, pool: envs.Pool,
-      eval_factory: Callable[[], envs.Env], folder: rundir.RunDir,
+      factory: Callable[[], envs.Env] | None, folder: rundir.RunDir,
       stop: Stop, diff: Mapping[str, tuple], began: float):
     """Builds everything and restores the newest checkpoint, if there is one.
 
     Args:
       config: the resolved configuration.
       pool: the training environments.
-      eval_factory: makes one for evaluation.
+      factory: makes an environment for evaluation; None makes that of
+        config.task.
       folder: the locked run folder.
       stop: says whether a signal came.
       diff: configuration keys that changed since the last start.
@@ -113,7 +115,8 @@ class Trainer:
     """
     self._config = config
     self._pool = pool
-    self._eval_factory = eval_factory
+    self._factory = factory
+    self._film = () if factory else filmed(config, pool.obs_space)
     self._stop = stop
     self._folder = folder.path
     self._eval_pool = None
@@ -126,8 +129,9 @@ class Trainer:
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
     self._checkpoints = Checkpoints(
         self._folder / 'checkpoints', config.checkpoint_keep)
-    self._replay = self._open_replay('train_episodes', 1)
-    self._eval_replay = self._open_replay('eval_episodes', 10)
+    # Evaluation takes a tenth of the memory, and another of the capacity.
+    self._replay = self._open_replay('train_episodes', 1, 0.9)
+    self._eval_replay = self._open_replay('eval_episodes', 10, 0.1)
     self._driver = Driver(self._pool, functools.partial(_seed, config.seed))
     self._driver.on_reset(self._replay.add_step)
     self._driver.on_step(self._replay.add_step)
@@ -145,7 +149,9 @@ class Trainer:
     self._carry = None  # Latent state of the learner after its last batch.
     self._policy = None  # Whose memory the driver holds: random or agent.
     self._pretrained = 0
-    self._best = None
+    self._best = None  # Highest mean return of an evaluation.
+    self._marked = None  # That of the checkpoint marked as best.
+    self._late = []  # Metrics of cut episodes, for the next step's row.
     self._skipped = 0
     self._saved = None  # Step of the last checkpoint.
     self._written = 0  # Step up to which the metrics are in the outputs.
@@ -208,8 +214,7 @@ class Trainer:
     return not stats['loaded_episodes'] and not stats['episodes_rejected']
 
   def _explores(self):
-    until = self._config.expl_until // self._config.action_repeat
-    return not until or int(self.step) < until
+    return when.Until(self._config.expl_until)(self.step)
 
   def _collect(self, name, policy, overlap=None):
     """Makes one step in every environment."""
@@ -221,15 +226,22 @@ class Trainer:
 
   def _on_step(self, row, worker):
     self.step.increment()
+    for metrics in self._late:
+      self._logger.add(metrics)
+    self._late.clear()
     if self._policy == 'agent':
       self._due['train'] += (
           self._every['train'](self.step) * self._config.train_steps)
       self._due['log'] |= self._every['log'](self.step)
 
   def _on_episode(self, episode, worker):
-    self._logger.write()  # What is pending belongs to an earlier step.
-    self._logger.add(evaluate.episode_metrics(
-        episode, self._config, 'train'))
+    metrics = evaluate.episode_metrics(episode, self._config, 'train')
+    if int(self.step) <= self._written:  # Cut before any new step.
+      self._late.append(metrics)
+      return
+    if self._logger.pending_step not in (None, self._logger.step):
+      self._logger.write()
+    self._logger.add(metrics)
     if self._policy == 'agent' and self._every['video'](self.step):
       self._add_videos('train', episode)
 
@@ -290,13 +302,11 @@ class Trainer:
     """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
     config = self._config
     if self._eval_pool is None:
-      count = config.eval_envs or min(config.envs, config.eval_eps)
-      self._eval_pool = evaluate.make_pool(
-          config, self._eval_factory, count)
+      self._eval_pool = self._open_eval_pool()
     seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
     policy = functools.partial(self.agent.policy, mode='eval')
     episodes, frames = evaluate.collect(
-        self._eval_pool, policy, seeds, filmed(config),
+        self._eval_pool, policy, seeds, self._film,
         between=self._stop_if_asked)
     self._due['eval'] = False
     for episode in episodes:
@@ -317,6 +327,19 @@ class Trainer:
     if self._best is None or score > self._best:
       self._best, self._improved = score, True
 
+  def _open_eval_pool(self):
+    config = self._config
+    count = config.eval_envs or min(config.envs, config.eval_eps)
+    make = self._factory or evaluate.factory(config, self._film)
+    try:
+      return evaluate.make_pool(config, make, count)
+    except errors.EnvError as error:
+      if not self._film:
+        raise
+      log.warning('Evaluations are not filmed: %s', error)
+      self._film = ()
+      return self._open_eval_pool()
+
   def _add_videos(self, name, episode):
     for key in self._config.log_keys_video:
       if key in episode:
@@ -336,7 +359,9 @@ class Trainer:
     self._logger.add(self._means.take())
     self._logger.add(_totals(self._replay), prefix='train')
     self._logger.add({
-        **self._driver.stats(), 'time_train': self._train_seconds,
+        **self._driver.stats(),
+        'checkpoint_failures': self._checkpoints.failures,
+        'time_train': self._train_seconds,
         'time_replay': self._datasets['train'].take_wait()})
     self._train_seconds = 0.0
     self._report('train')
@@ -351,7 +376,7 @@ class Trainer:
           f'{int(self.step)}, the state is saved. Run the same command again '
           'to go on.', 130 if number == signal.SIGINT else 75)
 
-  def _open_replay(self, name, share):
+  def _open_replay(self, name, share, ram):
     config = self._config
     spaces = {
         k: (v.shape, v.dtype) for k, v in self._pool.obs_space.items()}
@@ -359,7 +384,7 @@ class Trainer:
     return Replay(
         self._folder / name, seed=[config.seed, 3, share], spaces=spaces, **{
             **config.replay, 'capacity': config.replay.capacity // share,
-            'ram': config.replay.ram / share})
+            'ram': config.replay.ram * ram})
 
   def _open_datasets(self):
     shape = self._config.dataset
@@ -406,12 +431,15 @@ class Trainer:
     return '\n'.join(lines)
 
   def _summary(self):
+    show = f'dreamerv2 eval --logdir {self._folder}'
+    if self._config.task == evaluate.CUSTOM:
+      show = f"dreamerv2_tf.load('{self._folder}', env=...)"
     stats = self._replay.stats
     best = '' if self._best is None else f', best eval_return {self._best:.1f}'
     return (
         f"Done: {int(self.step)} steps, {stats['total_episodes']} episodes"
         f'{best}.\n'
-        f'  dreamerv2 eval --logdir {self._folder}\n'
+        f'  {show}\n'
         f'  tensorboard --logdir {self._folder}')
 
   def _save_is_due(self):
@@ -441,11 +469,20 @@ class Trainer:
     arrays = {
         **self._tfutils.to_arrays('policy', self._driver.policy_state),
         **self._tfutils.to_arrays('carry', self._carry)}
-    meta = {'spaces': envs.signature(
-        self._pool.obs_space, self._pool.act_space)}
-    while not self._checkpoints.save(
-        int(self.step), self.agent, state, arrays, meta, best) and must:
-      pass  # The third failure in a row raises.
+    meta = {
+        'config_hash': _digest(self._config),
+        'spaces': envs.signature(
+            self._pool.obs_space, self._pool.act_space)}
+    save = functools.partial(
+        self._checkpoints.save, int(self.step), self.agent, state, arrays,
+        meta, best)
+    saved = save()
+    while must and not saved:
+      saved = save()  # The third failure in a row raises.
+    if saved and best:
+      self._marked = self._best
+    elif best:
+      self._best = self._marked  # A better score than that gets the mark.
 
   def _restore(self):
     """Continues from the newest checkpoint and the episodes on disk.
@@ -481,7 +518,7 @@ class Trainer:
     self._due.update(state['due'])
     self._pretrained = state['pretrained']
     self._policy = state['policy']
-    self._best = state['best']
+    self._best = self._marked = state['best']
     self._skipped = state['skipped']
     self._saved = record.step
     if not newer:
@@ -552,6 +589,13 @@ def _seed(seed, worker, episode):
   return TRAIN_SEEDS + int(entropy.generate_state(1)[0]) % 2 ** 30
 
 
+def _digest(config):
+  """SHA-256 of the settings, wherever the run folder lies."""
+  settings = {k: v for k, v in config.flat.items() if k != 'logdir'}
+  return hashlib.sha256(
+      json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 def _begin_after(state, episodes):
   """Driver state whose workers begin episodes that no one has run yet."""
   workers = [
@@ -562,5 +606,7 @@ def _begin_after(state, episodes):
 
 def _totals(replay):
   stats = replay.stats
-  names = ('total_steps', 'total_episodes', 'loaded_steps', 'loaded_episodes')
+  names = (
+      'total_steps', 'total_episodes', 'loaded_steps', 'loaded_episodes',
+      'episodes_rejected', 'episodes_skipped')
   return {name: stats[name] for name in names}

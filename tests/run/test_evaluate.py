@@ -3,6 +3,7 @@
 import json
 import os
 
+import gymnasium as gym
 import numpy as np
 from PIL import Image
 import pytest
@@ -219,6 +220,8 @@ def test_metrics_of_an_episode():
 
 
 def test_only_vector_tasks_of_highway_are_filmed():
-  film = lambda name: train.filmed(resolve([name]))
-  assert list(film('highway_kinematics')) == [train.EVAL_SEED]
-  assert not film('highway') and not film('atari')
+  box = lambda *shape: {'x': gym.spaces.Box(0, 1, shape)}
+  config = resolve(['highway'])
+  assert list(train.filmed(config, box(25))) == [train.EVAL_SEED]
+  assert not train.filmed(config, box(32, 128, 1))
+  assert not train.filmed(resolve(['atari']), box(25))

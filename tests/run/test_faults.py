@@ -214,6 +214,14 @@ def test_black_frames_are_refused_at_once(tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
+def test_vectors_do_without_frames(tmp_path):
+  _, err = runs.call(
+      tmp_path / 'run', '--configs', 'highway_kinematics', 'debug', '--steps',
+      60, '--prefill', 40, '--eval_eps', 1, env={'SDL_VIDEODRIVER': 'dummy'})
+  assert 'Evaluations are not filmed' in err
+  assert runs.column(tmp_path / 'run', 'eval_return')
+
+
 @pytest.fixture(scope='module')
 def troubled(tmp_path_factory):
   """A run with all that it should survive; run folder and stderr."""

@@ -201,7 +201,7 @@ def kept(tmp_path_factory):
   runs.call(logdir, *flags, status=-signal.SIGKILL)
   before = runs.rows(logdir), sorted(
       path.name for path in (logdir / 'train_episodes').iterdir())
-  return logdir, *before, *runs.call(logdir, *flags)
+  return logdir, *before, *runs.call(logdir, '--steps', 200)
 
 
 def test_without_determinism_newer_episodes_count(kept):
@@ -224,7 +224,8 @@ def test_without_determinism_newer_episodes_count(kept):
 
 
 def test_a_run_without_configs_goes_on_with_its_own(kept):
-  logdir, *_ = kept
+  logdir, *_, err = kept
+  assert 'No --configs: settings from' in err
   config = Config.load(logdir / 'config.yaml')
   expected = resolve(['debug']).update({
       'logdir': str(logdir), 'task': 'gym_toys:Plan-v0', 'envs': 2})
