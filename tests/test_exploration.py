@@ -207,6 +207,5 @@ def test_unknown_names_are_refused():
     exploration.behavior('curious')
   with pytest.raises(ConfigError, match="deter, feat but is 'post'"):
     make(exploration.Plan2Explore, disag_target='post')
-  behavior, _, model = make(exploration.ModelLoss, expl_model_loss='image')
   with pytest.raises(ConfigError, match="discount but is 'image'"):
-    behavior.train(model, make_outputs(model), make_batch(), SEED)
+    make(exploration.ModelLoss, expl_model_loss='image')
