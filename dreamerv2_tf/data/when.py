@@ -1,4 +1,4 @@
-"""Step counter and the questions asked about it, all restorable."""
+"""Step counter and the questions asked about it."""
 
 import functools
 
@@ -37,23 +37,6 @@ class Every:
     self._last = state['last']
 
 
-class Once:
-  """True at the first call only."""
-
-  def __init__(self):
-    self._once = True
-
-  def __call__(self) -> bool:
-    once, self._once = self._once, False
-    return once
-
-  def state(self) -> dict:
-    return {'once': self._once}
-
-  def load_state(self, state: dict) -> None:
-    self._once = state['once']
-
-
 class Until:
   """True while the step is below `until`; always if that is 0."""
 
@@ -62,12 +45,6 @@ class Until:
 
   def __call__(self, step: 'int | Counter') -> bool:
     return not self._until or int(step) < self._until
-
-  def state(self) -> dict:
-    return {}
-
-  def load_state(self, state: dict) -> None:
-    del state  # The answer depends on the argument alone.
 
 
 @functools.total_ordering
@@ -86,17 +63,8 @@ class Counter:
   def __lt__(self, other) -> bool:
     return int(self) < other
 
-  def __add__(self, other) -> int:
-    return int(self) + other
-
   def __repr__(self) -> str:
     return f'Counter({int(self)})'
 
   def increment(self, amount: int = 1) -> None:
     self.value += amount
-
-  def state(self) -> dict:
-    return {'value': int(self)}
-
-  def load_state(self, state: dict) -> None:
-    self.value = state['value']

@@ -15,8 +15,8 @@ SUITES = ('highway', 'gym')
 LATER = ('atari', 'dmc', 'crafter', 'minatar')
 
 __all__ = [
-    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'adapt', 'check_actions',
-    'make', 'signature', 'wrap']
+    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'check_actions', 'make',
+    'signature', 'wrap']
 
 
 def make(
@@ -71,20 +71,6 @@ def wrap(
   return Env(
       env, name, adapter, render=render, action_repeat=config.action_repeat,
       time_limit=config.time_limit)
-
-
-def adapt(
-    task: str, config: Any) -> Callable[[Any], dict[str, Any]]:
-  """Returns the function from plain observations of a task to row keys.
-
-  Builds the environment once to read its spaces. The function is stateless.
-
-  Raises:
-    ConfigError, EnvError: as `make`.
-  """
-  env = make(task, config)
-  env.close()
-  return env.adapter
 
 
 def signature(

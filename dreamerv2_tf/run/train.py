@@ -120,10 +120,8 @@ class Trainer:
     self._stop = stop
     self._folder = folder.path
     self._eval_pool = None
-    from .. import tfutils
     from ..agent import Agent
     from .checkpoint import Checkpoints
-    self._tfutils = tfutils
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
@@ -453,6 +451,7 @@ class Trainer:
     Args:
       must: try again if that fails, up to the StorageError.
     """
+    from .. import tfutils
     self._saved = int(self.step)
     best, self._improved = self._improved, False
     state = {
@@ -467,8 +466,8 @@ class Trainer:
         'eval_replay': self._eval_replay.state(),
         'datasets': {k: v.state() for k, v in self._datasets.items()}}
     arrays = {
-        **self._tfutils.to_arrays('policy', self._driver.policy_state),
-        **self._tfutils.to_arrays('carry', self._carry)}
+        **tfutils.to_arrays('policy', self._driver.policy_state),
+        **tfutils.to_arrays('carry', self._carry)}
     meta = {
         'config_hash': _digest(self._config),
         'spaces': envs.signature(
@@ -490,6 +489,7 @@ class Trainer:
     Returns:
       What was restored, in words; empty for a new run.
     """
+    from .. import tfutils
     record = self._checkpoints.newest()
     if record is None:
       return self._adopt()
@@ -524,10 +524,10 @@ class Trainer:
     if not newer:
       self._written = state['written']
       self._pending = state['pending']
-      self._driver.policy_state = self._tfutils.from_arrays(
+      self._driver.policy_state = tfutils.from_arrays(
           'policy', record.arrays,
           self.agent.initial_state(len(self._pool)))
-    self._carry = self._tfutils.from_arrays(
+    self._carry = tfutils.from_arrays(
         'carry', record.arrays,
         self.agent.world_model.rssm.initial(self._config.dataset.batch))
     extra = f' and {newer} newer steps' if newer else ''

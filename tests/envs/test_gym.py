@@ -247,12 +247,12 @@ def test_frames_are_one_for_each_step():
   assert plain.frames() == []
 
 
-def test_wrap_and_adapt_agree_with_make():
+def test_wrap_agrees_with_the_adapter_of_make():
   plain = toys.Dict()
   env = envs.wrap(plain, config())
   assert env.name == 'Dict'
   row = env.reset(3)
-  made = envs.adapt('gym_toys:Dict-v0', config())(toys.Dict().reset(seed=3)[0])
+  made = make('Dict').adapter(toys.Dict().reset(seed=3)[0])
   assert set(made) < set(row)
   for key, value in made.items():
     np.testing.assert_array_equal(row[key], value)

@@ -74,14 +74,11 @@ def test_images_are_height_width_channels():
   np.testing.assert_array_equal(image, plain.transpose(2, 1, 0))
 
 
-def test_adapt_gives_the_image_of_the_row():
+def test_the_adapter_gives_the_image_of_the_row():
   env = make(env_config=PIXELS)
   env.reset(0)
   plain = env._env.unwrapped.observation_type.observe()
-  settings = types.SimpleNamespace(
-      env=types.SimpleNamespace(config=PIXELS, obs_scale=1.0),
-      action_repeat=1, time_limit=0)
-  adapted = envs.adapt(FAST, settings)(plain)
+  adapted = make(env_config=PIXELS).adapter(plain)
   assert adapted['image'].shape == (32, 128, 1)
 
 
