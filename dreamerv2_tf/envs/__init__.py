@@ -1,6 +1,6 @@
 """Environments: one of them behind a dict interface, and pools of them."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import gymnasium
