@@ -11,7 +11,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(
     r"^__version__ = '(.+)'$",
     (HERE / 'dreamerv2_tf' / '__init__.py').read_text(), re.M)[1]
-TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9']
+PLOTS = ['matplotlib>=3.9']
+TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9', *PLOTS]
 
 
 class BuildWithConfigs(build_py):
@@ -50,7 +51,10 @@ setuptools.setup(
         'tensorflow-probability>=0.25,<0.26',
         'tf_keras>=2.21,<2.22',
     ],
-    extras_require={'test': TEST, 'dev': [*TEST, 'build>=1']},
+    extras_require={
+        'test': TEST, 'dev': [*TEST, 'build>=1'],
+        'results': PLOTS, 'profile': ['xprof>=2.24,<2.25'],
+        'baselines': ['stable-baselines3>=2.9,<2.10']},
     entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:main']},
     cmdclass={'build_py': BuildWithConfigs},
 )

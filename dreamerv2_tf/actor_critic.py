@@ -1,7 +1,6 @@
 """The behaviour: learned inside the dreams of the world model."""
 
 from collections.abc import Callable, Mapping
-import contextlib
 
 import tensorflow as tf
 
@@ -93,15 +92,13 @@ class ActorCritic(tfutils.Module):
     """
     with tf.GradientTape() as actor_tape:
       # Reinforce gradients do not pass through the dream.
-      through_dream = self._grad != 'reinforce'
-      with (contextlib.nullcontext() if through_dream
-            else actor_tape.stop_recording()):
-        seq = world_model.imagine(
-            self.actor, start, is_terminal, self._config.imag_horizon, seed)
-        seq['reward'], mets = self.rewnorm(reward_fn(seq))
-        metrics = {f'reward_{k}': v for k, v in mets.items()}
-        target, value, mets = self.target(seq)
-        metrics.update(mets)
+      seq = world_model.imagine(
+          self.actor, start, is_terminal, self._config.imag_horizon, seed,
+          cut=self._grad == 'reinforce')
+      seq['reward'], mets = self.rewnorm(reward_fn(seq))
+      metrics = {f'reward_{k}': v for k, v in mets.items()}
+      target, value, mets = self.target(seq)
+      metrics.update(mets)
       actor_loss, mets = self.actor_loss(seq, target, value)
       metrics.update(mets)
     with tf.GradientTape() as critic_tape:
@@ -144,12 +141,13 @@ class ActorCritic(tfutils.Module):
       value: tf.Tensor) -> tuple[tf.Tensor, dict]:
     """Computes the loss of the actor; Equation 6.
 
+        Policies:         [p1]  [p2]   p3    p_i at z_(i-1) makes a_i.
         Actions:      0   [a1]  [a2]   a3    a_i leads to z_i.
                          /  |  /  |  /
-        States:     [z0]->[z1]-> z2 -> z3    The policy at z_i makes a_(i+1).
+        States:     [z0]->[z1]-> z2 -> z3
         Targets:     t0   [t1]  [t2]
         Baselines:  [v0]  [v1]   v2    v3
-        Entropies:  [e0]  [e1]
+        Entropies:        [e1]  [e2]   e3    e_i of p_i.
         Weights:    [ 1]  [w1]   w2    w3
         Loss:        l0    l1                l_i: how good was a_(i+1) at z_i
 
@@ -158,7 +156,7 @@ class ActorCritic(tfutils.Module):
     first action comes from the replay.
 
     Args:
-      seq: a dream, [H + 1, N, ...].
+      seq: a dream with `log_prob`, `entropy` and `weight`, [H + 1, N, ...].
       target: [H, N], float32.
       value: [H + 1, N], float32; of the slow target critic.
 
@@ -167,22 +165,19 @@ class ActorCritic(tfutils.Module):
       metrics: [] each.
     """
     metrics = {}
-    policy = self.actor(sg(seq['feat'][:-2]))
     objective = target[1:]
     if self._grad != 'dynamics':
       baseline = value[:-2]
       if not self._config.slow_baseline:
         baseline = self.critic(seq['feat'][:-2]).mode()
-      advantage = sg(target[1:] - baseline)
-      action = seq['action'][1:-1]
+      reinforce = seq['log_prob'][1:-1] * sg(target[1:] - baseline)
       if self._grad == 'reinforce':
-        objective = policy.log_prob(sg(action)) * advantage
+        objective = reinforce
       else:
         mix = rlmath.schedule(self._config.actor_grad_mix, self._step)
-        objective = mix * objective + (
-            1 - mix) * policy.log_prob(action) * advantage
+        objective = mix * objective + (1 - mix) * reinforce
         metrics['actor_grad_mix'] = mix
-    ent = policy.entropy()
+    ent = seq['entropy'][1:-1]
     ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
     objective += ent_scale * ent
     loss = -tf.reduce_mean(sg(seq['weight'])[:-2] * objective)

@@ -1,6 +1,8 @@
 """The agent: acts, learns and shows what it dreams."""
 
 from collections.abc import Callable, Mapping
+import copy
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +18,22 @@ from .nets.distributions import OneHotDist
 from .world_model import WorldModel
 
 MODES = ('train', 'eval', 'explore')
+
+
+@dataclasses.dataclass
+class _PolicyNets:
+  """What policies compute with; no Module, so checkpoints pass it by."""
+
+  encoder: tfutils.Module
+  rssm: tfutils.Module
+  actor: Callable
+  explorer: Callable
+
+  def variables(self) -> dict[str, tf.Variable]:
+    return {
+        f'{name}/{k}': v for name, net in vars(self).items()
+        if isinstance(net, tfutils.Module)
+        for k, v in net.named_variables().items()}
 
 
 class Agent(tfutils.Module):
@@ -75,11 +93,15 @@ class Agent(tfutils.Module):
     self.explorer = explorer and explorer(
         config, self.world_model, self.action_dim, self._discrete,
         self.step, init)
-    jit = str(config.jit).lower() == 'true' or None
+    actor = self.actor_critic.actor
+    self._nets = self._acting = _PolicyNets(
+        self.world_model.encoder, self.world_model.rssm, actor,
+        self.explorer.actor if self.explorer else actor)
+    self.jit_compile = str(config.jit).lower() == 'true' or None
     self._functions = {
         'policy': tf.function(self._policy, autograph=False),
         'train': tf.function(
-            self._train, jit_compile=jit, autograph=False),
+            self._train, jit_compile=self.jit_compile, autograph=False),
         'report': tf.function(self._report, autograph=False)}
 
   def policy(
@@ -164,6 +186,29 @@ class Agent(tfutils.Module):
           f'{int(self.train_calls) + 1}; the weights before it are on disk. '
           'Lower the learning rates or use precision 32.') from error
 
+  def freeze(self, weights: Mapping[str, np.ndarray] | None = None) -> None:
+    """Lets policies that collect act on a copy of the weights from now on.
+
+    `train` may then run in another thread beside `policy`, which it does not
+    affect until the next call renews the copy. The mode `eval` keeps to the
+    weights themselves.
+
+    Args:
+      weights: of `frozen`, to act on; None or empty: the weights as they are.
+    """
+    if self._acting is self._nets:
+      self._acting = copy.deepcopy(self._nets)
+      self._functions['policy'] = tf.function(self._policy, autograph=False)
+    weights = weights or self._nets.variables()
+    for path, variable in self._acting.variables().items():
+      variable.assign(weights[path])
+
+  def frozen(self) -> dict[str, np.ndarray]:
+    """Returns path -> array of the copy that `freeze` made, {} if none."""
+    if self._acting is self._nets:
+      return {}
+    return {k: v.numpy() for k, v in self._acting.variables().items()}
+
   def report(self, data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Renders open-loop predictions of a batch.
 
@@ -186,7 +231,7 @@ class Agent(tfutils.Module):
         'age': tf.zeros([count], tf.int32)}
 
   def _policy(self, obs, state, mode):
-    wm = self.world_model
+    nets = self._nets if mode == 'eval' else self._acting
     is_first = obs['is_first']
     age = tf.where(is_first, 0, state['age'])
     if mode == 'eval':
@@ -201,15 +246,14 @@ class Agent(tfutils.Module):
       noise_seed = tf.random.split(noise_seed, age.shape[0])
       noise = self.config.expl_noise
     sample = mode == 'train' or not self.config.eval_state_mean
-    embed = wm.encoder(wm.preprocess(obs))
-    latent = wm.rssm.filter(
+    embed = nets.encoder(self.world_model.preprocess(obs))
+    latent = nets.rssm.filter(
         state['latent'], state['action'], embed, is_first, seed, sample)
-    feat = wm.rssm.get_feat(latent)
+    feat = nets.rssm.get_feat(latent)
     if mode == 'eval':
-      action = self.actor_critic.actor(feat).mode()
+      action = nets.actor(feat).mode()
     else:
-      explore = mode == 'explore' and self.explorer
-      actor = self.explorer.actor if explore else self.actor_critic.actor
+      actor = nets.explorer if mode == 'explore' else nets.actor
       action = actor(feat).sample(seed=act_seed)
     action = self._action_noise(action, noise, noise_seed)
     return action, {'latent': latent, 'action': action, 'age': age + 1}

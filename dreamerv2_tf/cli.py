@@ -109,7 +109,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _train(arguments):
-  options, presets, overrides = _parse(TRAIN, arguments)
+  options, presets, overrides = configlib.parse(TRAIN, arguments)
   base = None if presets else _stored(overrides)
   config = configlib.resolve(
       presets, overrides, base, flags=('configs', *TRAIN))
@@ -125,7 +125,7 @@ def _train(arguments):
 
 
 def _eval(arguments):
-  options, presets, overrides = _parse(EVAL, arguments)
+  options, presets, overrides = configlib.parse(EVAL, arguments)
   if presets:
     raise ConfigError('eval takes the settings of the run, no --configs.')
   if not options.logdir:
@@ -155,24 +155,6 @@ def _eval(arguments):
       overrides=overrides) or 0
 
 
-def _parse(flags, arguments):
-  """Returns Config of the command's flags, names of presets, other words."""
-  options = Config({name: default for name, (default, _) in flags.items()})
-  presets, overrides = [], []
-  for chunk in configlib.chunks(arguments):
-    name, words = configlib.split(chunk)
-    if name == 'configs':
-      if not words:
-        raise ConfigError("'--configs' needs the name of a preset.")
-      presets += words
-    elif name in options:
-      value = configlib.value_of_flag(options, name, words)
-      options = options.update({name: value})
-    else:
-      overrides += chunk
-  return options, presets, overrides
-
-
 def _stored(overrides):
   """Returns the settings of the run in --logdir, None if there is none."""
   given = [words[-1] for name, words in map(
@@ -188,7 +170,7 @@ def _stored(overrides):
 
 
 def _help_train(arguments):
-  _, presets, overrides = _parse(TRAIN, arguments)
+  _, presets, overrides = configlib.parse(TRAIN, arguments)
   config = configlib.resolve(presets, overrides)
   about, groups = configlib.describe()
   lines = [

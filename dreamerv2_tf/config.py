@@ -205,6 +205,38 @@ def resolve(
   return config
 
 
+def parse(
+    flags: Mapping[str, tuple[Any, str]],
+    arguments: Sequence[str]) -> tuple[Config, list[str], list[str]]:
+  """Parses a command line up to the keys of the configuration.
+
+  Args:
+    flags: of the command, name -> default, of the type it has, description.
+    arguments: words of the command line.
+
+  Returns:
+    The values of the flags, the presets of `--configs`, and the other words,
+    for `resolve`.
+
+  Raises:
+    ConfigError: a flag has no value, too many or one of a wrong type.
+  """
+  options = Config({name: default for name, (default, _) in flags.items()})
+  presets, overrides = [], []
+  for chunk in chunks(arguments):
+    name, words = split(chunk)
+    if name == 'configs':
+      if not words:
+        raise ConfigError("'--configs' needs the name of a preset.")
+      presets += words
+    elif name in options:
+      value = value_of_flag(options, name, words)
+      options = options.update({name: value})
+    else:
+      overrides += chunk
+  return options, presets, overrides
+
+
 def chunks(arguments: Sequence[str]) -> list[list[str]]:
   """Splits arguments into flags, each with the words that follow it.
 

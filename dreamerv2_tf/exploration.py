@@ -63,9 +63,10 @@ class Explorer(tfutils.Module):
     self.intr_rewnorm = rlmath.StreamNorm(**config.expl_reward_norm)
     self.extr_rewnorm = rlmath.StreamNorm(**config.expl_reward_norm)
 
-  def actor(self, feat: tf.Tensor) -> tfd.Distribution:
-    """Returns the exploring policy at features, [..., F]."""
-    return self.actor_critic.actor(feat)
+  @property
+  def actor(self) -> MLP:
+    """The exploring policy: maps features, [..., F], to a distribution."""
+    return self.actor_critic.actor
 
   def train(
       self, world_model: WorldModel, outputs: Mapping, data: Data,

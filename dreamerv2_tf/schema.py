@@ -124,6 +124,26 @@ def check(config: Mapping[str, Any]) -> None:
     raise ConfigError(
         f"'disag_offset' must be below dataset.length ({length}) but is "
         f'{offset}.')
+  read_window(config['profile'])
+
+
+def read_window(text: str) -> range:
+  """Returns the steps of a window START:STOP; of an empty text, none.
+
+  Raises:
+    ConfigError: it is no such window.
+  """
+  if not text:
+    return range(0)
+  try:
+    start, stop = map(_read_int, text.split(':'))
+    if not 0 <= start < stop:
+      raise ValueError(text)
+  except (ValueError, OverflowError):
+    raise ConfigError(
+        "'profile' must be START:STOP, whole numbers of steps with 0 <= START "
+        f"< STOP such as 2000:2200, but is '{text}'.") from None
+  return range(start, stop)
 
 
 def read_schedule(text: str, key: str = 'schedule') -> tuple[str, list[float]]:

@@ -22,16 +22,20 @@ PRECISIONS = {'32': tf.float32, '16': tf.float16, 'bf16': tf.bfloat16}
 sg = tf.stop_gradient
 
 
+def has_gpu() -> bool:
+  """Returns whether TensorFlow sees a GPU."""
+  return bool(tf.config.list_physical_devices('GPU'))
+
+
 def prepare_gpus() -> bool:
   """Makes TensorFlow take GPU memory as it needs it; returns if there is any.
 
   Call it before the first tensor is made.
   """
-  gpus = tf.config.list_physical_devices('GPU')
-  for gpu in gpus:
+  for gpu in tf.config.list_physical_devices('GPU'):
     with contextlib.suppress(RuntimeError):  # TensorFlow is in use already.
       tf.config.experimental.set_memory_growth(gpu, True)
-  return bool(gpus)
+  return has_gpu()
 
 
 class Module(tf.Module):

@@ -137,9 +137,10 @@ class WorldModel(tfutils.Module):
 
   def imagine(
       self, policy: Callable, start: State, is_terminal: tf.Tensor | None,
-      horizon: int, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+      horizon: int, seed: tf.Tensor, cut: bool = False) -> dict[str, tf.Tensor]:
     """Rolls the policy out in the prior from every state of a batch.
 
+        Policies:          p1    p2    p3    p_i at z_(i-1) makes a_i.
         Actions:      0    a1    a2    a3    a_i leads to z_i; a0 is zeros.
                         \\/  \\  /  \\  /  \\
         States:      [z0]-> z1 -> z2 -> z3   [z0] comes from the posterior.
@@ -153,31 +154,44 @@ class WorldModel(tfutils.Module):
         override d0. None leaves the prediction.
       horizon: number H of imagined steps.
       seed: [2], int.
+      cut: stop the gradients of actions and states, so that those of
+        `log_prob` and `entropy` reach the policy alone; cheaper.
 
     Returns:
-      States, `feat`, `action`, `discount` (with gamma inside) and `weight`,
-      [H + 1, N, ...].
+      States, `feat`, `action`, `discount` (with gamma inside), `weight`, and
+      of each p_i the `log_prob` of a_i and the `entropy`, nats, zero for the
+      first; [H + 1, N, ...].
 
-    Differs: is_terminal also overrides d0 when there is no discount head.
+    Differs: is_terminal also overrides d0 when there is no discount head; the
+      policy is not evaluated a second time for its loss.
     """
     start = flatten(start)
-    start['action'] = tf.zeros([start['deter'].shape[0], self._action_dim])
+    count = start['deter'].shape[0]
+    start.update(
+        action=tf.zeros([count, self._action_dim]), log_prob=tf.zeros([count]),
+        entropy=tf.zeros([count]))
+    stop = sg if cut else tf.identity
     def step(prev, seed):
       act_seed, step_seed = split(seed, 2)
-      feat = sg(self.rssm.get_feat(prev))
-      action = policy(feat).sample(seed=act_seed)
-      return {**self.rssm.img_step(prev, action, step_seed), 'action': action}
+      dist = policy(sg(self.rssm.get_feat(prev)))
+      action = stop(dist.sample(seed=act_seed))
+      state = self.rssm.img_step(prev, action, step_seed)
+      return {
+          **tf.nest.map_structure(stop, state), 'action': action,
+          'log_prob': dist.log_prob(action), 'entropy': dist.entropy()}
     seq = tfutils.scan(step, tf.random.split(seed, horizon), start)
     seq = {k: tf.concat([start[k][None], v], 0) for k, v in seq.items()}
     seq['feat'] = self.rssm.get_feat(seq)
+    known = int(is_terminal is not None)  # Whether d0 is.
+    feat = seq['feat'][known:]
     gamma = self._config.discount
     if 'discount' in self.heads:
-      disc = self.heads['discount'](seq['feat']).mean()
+      disc = self.heads['discount'](feat).mean()
     else:
-      disc = gamma * tf.ones(seq['feat'].shape[:-1])
-    if is_terminal is not None:
+      disc = gamma * tf.ones(feat.shape[:-1])
+    if known:
       first = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
-      disc = tf.concat([first[None], disc[1:]], 0)
+      disc = tf.concat([first[None], disc], 0)
     seq['discount'] = disc
     seq['weight'] = tf.math.cumprod(
         tf.concat([tf.ones_like(disc[:1]), disc[:-1]], 0), 0)

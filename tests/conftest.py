@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import functools
+import importlib
 import os
 import pathlib
 import subprocess
@@ -13,6 +14,17 @@ from dreamerv2_tf import config, startup
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 startup.prepare()  # Tests compute as the command does.
+
+
+@pytest.fixture(autouse=True)
+def vehicles(monkeypatch):
+  """Undoes what intersections do to the drivers of all other roads.
+
+  They set constants of the vehicle class for the whole process.
+  """
+  from highway_env.vehicle.behavior import IDMVehicle
+  for name in ('DISTANCE_WANTED', 'COMFORT_ACC_MAX', 'COMFORT_ACC_MIN'):
+    monkeypatch.setattr(IDMVehicle, name, getattr(IDMVehicle, name))
 
 
 @pytest.fixture(scope='session')
@@ -30,6 +42,15 @@ def highway(tmp_path_factory):
     out, _ = runs.finish(process, 0)
     (folder / f'{preset}.out').write_text(out)
   return {preset: folder / preset for preset in processes}
+
+
+@pytest.fixture(scope='module')
+def script(request):
+  """Imports the file SCRIPT of the test module, as Python runs a script."""
+  path = request.module.SCRIPT
+  with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(path.parent)
+    yield importlib.import_module(path.stem)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dreamerv2_tf import config as configlib
 from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.nets import layers
+from dreamerv2_tf.tfutils import sg
 
 H, N, F, A = 4, 3, 5, 2
 LAMBDA = 0.8
@@ -40,7 +41,20 @@ def make_dream(discrete=True):
 
 
 def tensors(seq):
-  return {k: tf.constant(v, tf.float32) for k, v in seq.items()}
+  return {k: tf.cast(v, tf.float32) for k, v in seq.items()}
+
+
+def loss_of(behavior, seq, target, value, grad='reinforce'):
+  """Calls actor_loss after the policy has judged the actions of the dream."""
+  seq = tensors(seq)
+  dist = behavior.actor(sg(seq['feat'][:-1]))
+  action = seq['action'][1:]
+  log_prob = dist.log_prob(sg(action) if grad == 'reinforce' else action)
+  first = [[1, 0], [0, 0]]
+  return behavior.actor_loss(
+      {**seq, 'log_prob': tf.pad(log_prob, first),
+       'entropy': tf.pad(dist.entropy(), first)},
+      tf.cast(target, tf.float32), tf.cast(value, tf.float32))
 
 
 def value_of(w, seq, name='target_critic'):
@@ -113,9 +127,7 @@ def test_actor_loss(grad, discrete):
   behavior, w = make(discrete, actor_grad=grad, actor_grad_mix=0.25)
   seq = make_dream(discrete)
   target = targets(w, seq)
-  got, metrics = behavior.actor_loss(
-      tensors(seq), tf.constant(target, tf.float32),
-      tf.constant(value_of(w, seq), tf.float32))
+  got, metrics = loss_of(behavior, seq, target, value_of(w, seq), grad)
   want = actor_loss(w, seq, target, grad, 0.25, discrete=discrete)
   np.testing.assert_allclose(got, want, rtol=1e-4)
   entropy = policy_terms(
@@ -128,12 +140,10 @@ def test_actor_loss(grad, discrete):
 def test_the_first_target_and_the_last_two_states_are_not_used():
   behavior, w = make()
   seq = make_dream()
-  inputs = [
-      tf.constant(targets(w, seq), tf.float32),
-      tf.constant(value_of(w, seq), tf.float32)]
+  inputs = [targets(w, seq), value_of(w, seq)]
 
   def loss(seq, target, value):
-    return float(behavior.actor_loss(tensors(seq), target, value)[0])
+    return float(loss_of(behavior, seq, target, value)[0])
 
   want = loss(seq, *inputs)
   seq['feat'][-2:] += 9
@@ -154,9 +164,7 @@ def test_actor_gradient_equals_finite_differences(discrete, grad):
   target, value = targets(w, seq), value_of(w, seq)
   variables = behavior.actor.named_variables()
   with tf.GradientTape() as tape:
-    loss, _ = behavior.actor_loss(
-        tensors(seq), tf.constant(target, tf.float32),
-        tf.constant(value, tf.float32))
+    loss, _ = loss_of(behavior, seq, target, value, grad)
   grads = tape.gradient(loss, variables)
   for path in ('dense0/kernel', 'out/out/bias'):
     got = grads[path].numpy().ravel()
@@ -178,7 +186,7 @@ def test_reinforce_stops_gradients_of_targets_and_actions():
     with tf.GradientTape() as tape:
       tape.watch(seq)
       target, value, _ = behavior.target(seq)
-      loss, _ = behavior.actor_loss(seq, target, value)
+      loss, _ = loss_of(behavior, seq, target, value, grad)
     grads = tape.gradient(loss, seq)
     assert (grads['reward'] is not None) == flows
     assert (grads['discount'] is not None) == flows
@@ -194,8 +202,7 @@ def test_both_judges_actions_by_their_log_probability():
   inputs = tensors(seq)
   with tf.GradientTape() as tape:
     tape.watch(inputs)
-    loss, _ = behavior.actor_loss(
-        inputs, tf.constant(target, tf.float32), tf.constant(value, tf.float32))
+    loss, _ = loss_of(behavior, inputs, target, value, 'both')
   got = tape.gradient(loss, inputs['action']).numpy()
   shifted = []
   for shift in (1e-4, -1e-4):
@@ -214,9 +221,7 @@ def test_scales_follow_schedules_of_the_step():
       actor_grad_mix='warmup(50, 0.2)')
   seq = make_dream(False)
   target, value = targets(w, seq), value_of(w, seq)
-  got, metrics = behavior.actor_loss(
-      tensors(seq), tf.constant(target, tf.float32),
-      tf.constant(value, tf.float32))
+  got, metrics = loss_of(behavior, seq, target, value, 'both')
   np.testing.assert_allclose(metrics['actor_ent_scale'], 0.75)
   np.testing.assert_allclose(metrics['actor_grad_mix'], 0.1)
   want = actor_loss(w, seq, target, 'both', 0.1, 0.75, discrete=False)
@@ -228,9 +233,7 @@ def test_baseline(slow):
   behavior, w = make(slow_baseline=slow)
   seq = make_dream()
   target = targets(w, seq)
-  got, _ = behavior.actor_loss(
-      tensors(seq), tf.constant(target, tf.float32),
-      tf.constant(value_of(w, seq), tf.float32))
+  got, _ = loss_of(behavior, seq, target, value_of(w, seq))
   baseline = value_of(w, seq, 'target_critic' if slow else 'critic')
   want = actor_loss(w, seq, target, 'reinforce', baseline=baseline)
   np.testing.assert_allclose(got, want, rtol=1e-4)
@@ -311,18 +314,23 @@ class LineWorld:
   def __init__(self, discount):
     self._discount = discount
 
-  def imagine(self, policy, start, is_terminal, horizon, seed):
+  def imagine(self, policy, start, is_terminal, horizon, seed, cut):
     feat = tf.zeros([N, F])
-    actions = [tf.zeros([N, A])]
+    actions, terms = [tf.zeros([N, A])], [tf.zeros([2, N])]
     for i in range(horizon):
-      actions.append(policy(feat).sample(seed=seed + i))
+      dist = policy(feat)
+      actions.append(dist.sample(seed=seed + i))
+      judged = sg(actions[-1]) if cut else actions[-1]
+      terms.append([dist.log_prob(judged), dist.entropy()])
     action = tf.stack(actions)
+    log_prob, entropy = tf.unstack(tf.stack(terms), axis=1)
     discount = self._discount * tf.ones([horizon + 1, N])
     weight = tf.math.cumprod(discount, 0, exclusive=True)
     return {
         'feat': tf.stack([feat] * (horizon + 1)), 'action': action,
         'deter': tf.cumsum(tf.reduce_sum(action, -1)),
-        'discount': discount, 'weight': weight}
+        'discount': discount, 'weight': weight, 'log_prob': log_prob,
+        'entropy': entropy}
 
 
 def test_dynamics_gradient_flows_through_the_dream_by_hand():

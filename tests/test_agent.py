@@ -446,3 +446,39 @@ def test_report_shows_every_image_that_is_read_and_predicted():
 def test_unknown_precision():
   with pytest.raises(ConfigError, match='precision'):
     make_agent(settings={'precision': 64})
+
+
+@pytest.mark.parametrize('behavior', ['greedy', 'Random', 'Plan2Explore'])
+def test_collecting_policies_act_on_the_frozen_weights(behavior):
+  agent, plain = (
+      make_agent(settings={'expl_behavior': behavior}) for _ in range(2))
+  first = agent.get_weights()
+  agent.policy(make_obs(first=True), mode='train')  # It is traced again.
+  agent.policy_calls.assign(0)
+  agent.freeze()
+  frozen = agent.frozen()
+  assert 'actor/out/out/kernel' in frozen and not plain.frozen()
+  assert agent.get_weights().keys() == first.keys()
+
+  rng = np.random.default_rng(0)
+  second = {k: rng.normal(size=v.shape) for k, v in first.items()}
+  agent.set_weights(second)
+
+  def act(agent, mode):
+    outputs, state = agent.policy(make_obs(first=True), mode=mode)
+    return [outputs['action'].numpy(), state['latent']['logit'].numpy()]
+
+  def assert_same(mode, other):
+    plain.set_weights(other)
+    for x, y in zip(act(agent, mode), act(plain, mode)):
+      np.testing.assert_array_equal(x, y)
+
+  for path, value in agent.frozen().items():
+    np.testing.assert_array_equal(value, frozen[path])
+  assert_same('train', first)
+  assert_same('explore', first)
+  assert_same('eval', second)
+  agent.freeze()
+  assert_same('train', second)
+  agent.freeze(frozen)
+  assert_same('train', first)

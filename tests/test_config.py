@@ -72,6 +72,8 @@ def test_mappings_within_lists_survive():
     ('actor_ent', '1e-3', 1e-3),
     ('actor_ent', 'linear(3e-2, 3e-3, 1e4)', 'linear(3e-2,3e-3,1e4)'),
     ('actor_grad_mix', 'warmup(10,0.1)', 'warmup(10,0.1)'),
+    ('profile', '200:1e3', '200:1e3'),
+    ('profile', '', ''),
 ])
 def test_flags_are_read_in_the_type_of_the_default(key, text, want):
   for overrides in [f'--{key}', text], [f'--{key}={text}']:
@@ -124,6 +126,11 @@ def test_lists_and_bare_flags():
     (['--env_timeout', '0'], "'env_timeout' must be above 0"),
     (['--replay.maxlen', '3'], r'at least replay.minlen \(50\) but is 3'),
     (['--decoder.mlp_keys', '('], 'must be a regular expression'),
+    *((['--profile', text], (
+        "'profile' must be START:STOP, whole numbers of steps with 0 <= START "
+        f"< STOP such as 2000:2200, but is '{text}'"))
+      for text in ('2000:1000', '5:5', '-1:5', 'abc', '100', '1:2:3', '1.5:3',
+                   ':5', '1:1e999')),
     (['--env.config', '3'], "'env.config' is a group of keys but got 3"),
     (['--env.config.a', '[1'], 'Invalid YAML'),
     (['--env.config.a', '2020-01-01'], "'env.config.a' must be a number, text"),

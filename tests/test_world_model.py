@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import tfutils
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.nets import layers
 from dreamerv2_tf.nets.distributions import OneHotDist
+from dreamerv2_tf.tfutils import sg
 from dreamerv2_tf.world_model import WorldModel
 
 B, T, A = 2, 4, 3
@@ -255,7 +257,8 @@ def test_dreams_follow_the_prior():
   seq = model.imagine(policy, start, None, 3, SEED)
   seq = {k: v.numpy() for k, v in seq.items()}
   assert set(seq) == {
-      'deter', 'stoch', 'logit', 'feat', 'action', 'discount', 'weight'}
+      'deter', 'stoch', 'logit', 'feat', 'action', 'discount', 'weight',
+      'log_prob', 'entropy'}
   for key, value in start.items():
     np.testing.assert_array_equal(
         seq[key][0], value.numpy().reshape([B * T, *value.shape[2:]]))
@@ -263,6 +266,13 @@ def test_dreams_follow_the_prior():
   np.testing.assert_array_equal(seq['action'][1:].sum(-1), 1)
   np.testing.assert_array_equal(
       seq['feat'], np.concatenate([flat(seq['stoch']), seq['deter']], -1))
+  logits = 3 * seq['feat'][:-1, :, :A]
+  assert not seq['log_prob'][0].any() and not seq['entropy'][0].any()
+  np.testing.assert_allclose(
+      seq['log_prob'][1:],
+      (reference.log_softmax(logits) * seq['action'][1:]).sum(-1), rtol=1e-4)
+  np.testing.assert_allclose(
+      seq['entropy'][1:], reference.entropy_onehot(logits), rtol=1e-4)
   rssm = reference.part(w, 'rssm')
   for i in range(3):  # Action i + 1 leads from state i to state i + 1.
     np.testing.assert_allclose(seen[i], seq['feat'][i], rtol=1e-6)
@@ -292,6 +302,70 @@ def test_gradients_flow_along_dreams_but_not_into_what_policies_see():
     last = model.imagine(policy, start, None, 2, SEED)['deter'][-1]
   assert tape.gradient(last, start['deter']).numpy().any()
   assert tape.gradient(seen, start['deter']) is None
+
+
+def test_the_loop_of_a_dream_equals_the_unrolled_one():
+  model, _ = make_model()
+  start = tfutils.flatten(make_start(model))
+  weight = tf.constant(
+      np.random.default_rng(0).normal(size=[model.rssm.dim, A]), tf.float32)
+
+  def policy(feat):
+    return OneHotDist(feat @ weight, dtype=tf.float32)
+
+  def unrolled():
+    state, feats = start, [model.rssm.get_feat(start)]
+    for seed in tf.unstack(tf.random.split(SEED, 3)):
+      act_seed, step_seed = tfutils.split(seed, 2)
+      action = policy(sg(feats[-1])).sample(seed=act_seed)
+      state = model.rssm.img_step(state, action, step_seed)
+      feats.append(model.rssm.get_feat(state))
+    return tf.stack(feats)
+
+  looped = lambda: model.imagine(
+      policy, {k: v[None] for k, v in start.items()}, None, 3, SEED)['feat']
+  variables = [model.rssm.named_variables()[k] for k in (
+      'img_in/kernel', 'gru/dense/kernel', 'img_dist0/kernel')]
+  results = []
+  for function in (tf.function(looped, autograph=False), unrolled):
+    with tf.GradientTape() as tape:
+      tape.watch([weight, start['deter']])
+      feat = function()
+      loss = tf.reduce_sum(tf.sin(3 * feat))
+    results.append([
+        feat, *tape.gradient(loss, [weight, start['deter'], *variables])])
+  for ours, plain in zip(*results):
+    assert np.asarray(plain).any()
+    np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('discrete', [True, False])
+def test_cut_dreams_teach_the_policy_what_its_loss_outside_would(discrete):
+  model, _ = make_model()
+  start = make_start(model)
+  shift = tf.Variable(0.3)
+  if discrete:
+    policy = lambda feat: OneHotDist(
+        feat[..., :A] + shift * feat[..., A:2 * A], dtype=tf.float32)
+  else:
+    policy = lambda feat: tfd.Independent(
+        tfd.Normal(shift * feat[..., -A:], 0.5), 1)
+  results = []
+  for cut in (True, False):
+    with tf.GradientTape(persistent=True) as tape:
+      seq = model.imagine(policy, start, None, 3, SEED, cut)
+      loss = tf.reduce_sum(seq['log_prob'] + 2 * seq['entropy'])
+      if cut:
+        assert tape.gradient(seq['deter'], shift) is None
+    with tf.GradientTape() as plain:
+      dist = policy(sg(seq['feat'][:-1]))
+      log_prob = dist.log_prob(sg(seq['action'][1:]))
+      want = tf.reduce_sum(log_prob + 2 * dist.entropy())
+    np.testing.assert_allclose(loss, want, rtol=1e-5)
+    results.append([tape.gradient(loss, shift), plain.gradient(want, shift)])
+  np.testing.assert_allclose(*results[0], rtol=1e-4)
+  # The actions' own gradient, which one-hots do not have, is not cut off.
+  assert (abs(results[1][0] - results[1][1]) > 1e-3) != discrete
 
 
 @pytest.mark.parametrize('head', [True, False])

@@ -54,7 +54,7 @@ class Driver:
     self._workers = [_Worker(_blank(pool.obs_space)) for _ in range(len(pool))]
     self._on_step, self._on_reset = [], []
     self._on_episode, self._on_cut = [], []
-    self._times = dict.fromkeys(['env', 'policy', 'overlap'], 0.0)
+    self._times = dict.fromkeys(['env', 'policy'], 0.0)
     self._since = time.monotonic(), 0
     self.policy_state = None
     self.steps = 0
@@ -175,8 +175,8 @@ class Driver:
 
     Returns:
       fps_env: steps of all workers together per second of wall time.
-      time_env, time_policy, time_overlap: seconds waiting for environments, in
-        the policy, and in the overlapped function.
+      time_env, time_policy: seconds waiting for environments and in the
+        policy.
       env_failures, env_dropped: failures, and episodes ended by NaN or
         infinity, since the start.
     """
@@ -221,13 +221,11 @@ class Driver:
   def _exchange(self, commands, overlap=None):
     """Sends commands, then takes in the rows in the order of the workers."""
     self._pool.send(commands)
-    start = time.monotonic()
     if overlap:
       overlap()
-    middle = time.monotonic()
+    start = time.monotonic()
     results = self._pool.recv()
-    self._times['overlap'] += middle - start
-    self._times['env'] += time.monotonic() - middle
+    self._times['env'] += time.monotonic() - start
     for index, (command, result) in enumerate(zip(commands, results)):
       if isinstance(result, Failure):
         self._cut(index)

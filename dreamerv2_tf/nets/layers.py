@@ -12,6 +12,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from .. import tfutils
 from ..errors import ConfigError
 from ..tfutils import Module
 
@@ -91,7 +92,9 @@ class Conv2D(Layer):
 class ConvTranspose2D(Layer):
   """Transposed convolution of stride 2 to a given resolution.
 
-  From 1x1 to kernel x kernel it is a matrix product and computed as one.
+  One function in the form that is fastest. From 1x1 to kernel x kernel it is
+  a matrix product. To few channels on the CPU, as in the last layer of the
+  decoder, it is a convolution that makes blocks of pixels.
   """
 
   def __init__(
@@ -103,6 +106,9 @@ class ConvTranspose2D(Layer):
     self._shape = [*out_size, depth]
     self._is_matmul = (
         tuple(in_size) == (1, 1) and tuple(out_size) == (kernel, kernel))
+    self._block = 0
+    if depth <= 4 and not tfutils.has_gpu():
+      self._block = 4 if depth <= 2 else 2
 
   def _linear(self, x, kernel):
     if self._is_matmul:
@@ -110,9 +116,64 @@ class ConvTranspose2D(Layer):
       x = tf.reshape(x, [-1, in_dim])
       x = tf.matmul(x, tf.reshape(kernel, [-1, in_dim]), transpose_b=True)
       return tf.reshape(x, [-1, *self._shape])
+    if self._block:
+      return conv_transpose_blocks(
+          x, kernel, self._shape[:2], self._padding, self._block)
     shape = [tf.shape(x)[0] if x.shape[0] is None else x.shape[0]]
     return tf.nn.conv2d_transpose(
         x, kernel, shape + self._shape, 2, self._padding)
+
+
+def conv_transpose_blocks(
+    x: tf.Tensor, kernel: tf.Tensor, size: Sequence[int], padding: str,
+    block: int) -> tf.Tensor:
+  """Transposed convolution of stride 2 as a convolution that makes blocks.
+
+  The channels of the convolution are the pixels of a square, so that there
+  are enough of them to compute side by side. Along each axis:
+
+      output pixel  block * m + q     q from 0 to block - 1, a channel
+      input         block / 2 * m + t
+      kernel row    q + crop - 2 * t  crop: rows that padding cuts off
+
+  Args:
+    x: [N, H, W, in_dim].
+    kernel: [kernel, kernel, depth, in_dim].
+    size: (H', W') of the output.
+    padding: SAME or VALID.
+    block: height and width of the square, even.
+
+  Returns:
+    [N, H', W', depth]; like the gradients, those of `tf.nn.conv2d_transpose`.
+  """
+  rows, pads = [], [[0, 0]]
+  for small, large in zip(x.shape[1:3], size):
+    count = kernel.shape[0]
+    crop = (2 * small - 2 + count - large) // 2 if padding == 'SAME' else 0
+    before = (count - 1 - crop) // 2
+    t = np.arange(-before, (block - 1 + crop) // 2 + 1)
+    row = np.arange(block) + crop - 2 * t[:, None]
+    # Where a pixel does not depend on an input, the row of zeros behind.
+    rows.append(np.where((row >= 0) & (row < count), row, count))
+    reach = (-(-large // block) - 1) * block // 2 + t[-1] + 1
+    pads.append([before, max(int(reach) - small, 0)])
+
+  @tf.custom_gradient
+  def apply(x, kernel):
+    w = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
+    w = tf.gather(tf.gather(w, rows[0], axis=0), rows[1], axis=2)
+    w = tf.transpose(w, [0, 2, 5, 1, 3, 4])
+    w = tf.reshape(w, [*w.shape[:3], -1])
+    y = tf.nn.conv2d(x, w, block // 2, [*pads, [0, 0]])
+    y = tf.nn.depth_to_space(y, block)[:, :size[0], :size[1]]
+    def grad(dy):
+      return tf.nn.conv2d(dy, kernel, 2, padding), (
+          tf.raw_ops.Conv2DBackpropFilter(
+              input=dy, filter_sizes=kernel.shape, out_backprop=x,
+              strides=[1, 2, 2, 1], padding=padding))
+    return y, grad
+
+  return apply(x, kernel)
 
 
 class LayerNorm(Module):

@@ -73,7 +73,8 @@ def run(
       videolib.save_gif(video, np.stack(frames), fps)
     elif video:
       log.warning('No video: scenario %d could not be run.', seed)
-    content = {**record, 'overrides': list(overrides)}
+    content = {
+        **record, 'overrides': list(overrides), 'per_episode': table(results)}
     path = folder / f'{name}.json'
     files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
   except OSError as error:
@@ -232,21 +233,40 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
     before action repeat), crash_rate (share of episodes with a crash) and
     speed_mean (m/s, over all steps); None where the environment has none.
   """
-  returns = np.array([_return(ep) for ep in episodes])
+  each = table(episodes)
+  returns, lengths = np.array(each['return']), np.array(each['length'])
   mean = float(returns.mean())
   std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
   half = 1.96 * std / math.sqrt(len(returns))
-  crashed = speed = None
-  if 'log_crashed' in episodes[0]:
-    crashed = float(np.mean([ep['log_crashed'].max() > 0 for ep in episodes]))
-  if 'log_speed' in episodes[0]:
-    speed = float(np.concatenate(
-        [ep['log_speed'][1:] for ep in episodes]).mean(dtype=np.float64))
+  crashed, speed = each.get('crashed'), each.get('speed')
   return {
       'return_mean': mean, 'return_std': std,
       'return_ci95': [mean - half, mean + half] if len(returns) > 1 else None,
-      'length_mean': float(np.mean([len(ep['reward']) - 1 for ep in episodes])),
-      'crash_rate': crashed, 'speed_mean': speed}
+      'length_mean': float(lengths.mean()),
+      'crash_rate': None if crashed is None else float(np.mean(crashed)),
+      'speed_mean': None if speed is None else float(
+          np.average(speed, weights=lengths))}
+
+
+def table(episodes: Sequence[Episode]) -> dict[str, list]:
+  """Returns columns with a value per episode, for statistics.
+
+  Args:
+    episodes: key -> [rows, ...].
+
+  Returns:
+    `return`, `length` (steps) and, where the environment tells, `crashed`
+    and `speed` (mean, m/s).
+  """
+  columns = {
+      'return': [_return(ep) for ep in episodes],
+      'length': [len(ep['reward']) - 1 for ep in episodes]}
+  if 'log_crashed' in episodes[0]:
+    columns['crashed'] = [bool(ep['log_crashed'].max() > 0) for ep in episodes]
+  if 'log_speed' in episodes[0]:
+    columns['speed'] = [
+        float(ep['log_speed'][1:].mean(dtype=np.float64)) for ep in episodes]
+  return columns
 
 
 def episode_metrics(

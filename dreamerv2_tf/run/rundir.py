@@ -129,8 +129,8 @@ class RunDir:
         'changed': {k: list(v) for k, v in (changed or {}).items()},
         'versions': versions()})
     record = {
-        'versions': versions(), 'host': socket.gethostname(),
-        'history': history}
+        'versions': versions(), 'machine': machine(),
+        'host': socket.gethostname(), 'history': history}
     try:
       files.clean(self.path)
       files.write_text(self.path / 'run.json', _dumps(record))
@@ -301,6 +301,18 @@ def versions() -> dict[str, str | None]:
       # Not installed, or under another name, as tensorflow-cpu.
       result[name] = getattr(sys.modules.get(name), '__version__', None)
   return result
+
+
+def machine() -> dict[str, str | int | float]:
+  """Returns processor, number of cores that may be used, memory and system."""
+  info = pathlib.Path('/proc/cpuinfo')
+  model = re.search(
+      r'model name\s*: (.*)', info.read_text() if info.exists() else '')
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  return {
+      'processor': model[1] if model else platform.machine(),
+      'cores': len(os.sched_getaffinity(0)),
+      'memory_gb': round(memory / 1e9, 1), 'system': platform.platform()}
 
 
 def _flock(handle):

@@ -1,7 +1,6 @@
 """The training loop: collects, learns, evaluates, logs and saves."""
 
 from collections.abc import Callable, Mapping
-import contextlib
 import functools
 import hashlib
 import json
@@ -13,13 +12,12 @@ import time
 import gymnasium as gym
 import numpy as np
 
-from .. import envs, errors, files, startup
+from .. import envs, errors, schema, startup
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
 from ..report import logger as loglib
-from ..report.means import Means
 from . import evaluate, rundir
 from .stop import Stop
 
@@ -83,9 +81,10 @@ def filmed(config: Config, obs_space: Mapping[str, gym.Space]) -> range:
 class Trainer:
   """One run: its environments, replay, agent, outputs and counters.
 
-  Every iteration sends an action to each environment, trains while they
-  simulate, and takes in the results. All that decides the next iteration is
-  in the checkpoint, so a run that was stopped goes on as if it had not been.
+  Every iteration sends an action to each environment, begins the gradient
+  steps that are due, and takes in the results. All that decides the next
+  iteration is in the checkpoint, so a run that was stopped goes on as if it
+  had not been.
 
   Code: danijar/dreamerv2 train.py.
   Differs: one loop instead of nested drivers; prefill turns into training
@@ -122,6 +121,8 @@ class Trainer:
     self._eval_pool = None
     from ..agent import Agent
     from .checkpoint import Checkpoints
+    from .learner import Learner
+    from .profile import Profile
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
@@ -143,19 +144,21 @@ class Trainer:
         'eval': when.Every(config.eval_every),
         'video': when.Every(config.eval_every)}
     self._due = {'train': 0, 'log': False, 'eval': False}
-    self._means = Means()
-    self._carry = None  # Latent state of the learner after its last batch.
     self._policy = None  # Whose memory the driver holds: random or agent.
     self._pretrained = 0
     self._best = None  # Highest mean return of an evaluation.
     self._marked = None  # That of the checkpoint marked as best.
     self._late = []  # Metrics of cut episodes, for the next step's row.
-    self._skipped = 0
     self._saved = None  # Step of the last checkpoint.
     self._written = 0  # Step up to which the metrics are in the outputs.
-    self._train_seconds = 0.0
+    self._began = began
+    self._earlier = 0.0  # Seconds that the starts before this one took.
     self._logged = self._improved = False
     self._pending = []
+    self._profile = Profile(
+        self._folder, schema.read_window(config.profile),
+        lambda line: self._terminal.message(line))
+    self._learner = Learner(self.agent, config, self._folder, self._profile)
     self._restored = self._restore()
     folder.start(int(self.step), sys.argv, diff)
     config.save(folder.config_path)
@@ -165,6 +168,8 @@ class Trainer:
     return self
 
   def __exit__(self, *exc_info) -> None:
+    self._learner.close()
+    self._profile.close(int(self.step))
     for dataset in self._datasets.values():
       dataset.close()
     if self._eval_pool:
@@ -193,10 +198,12 @@ class Trainer:
       if self._collects_randomly():
         self._collect('random', self._random)
       else:
+        if self._due['train']:
+          self._learner.finish()  # So that the policy profits from them.
         mode = 'explore' if self._explores() else 'train'
         self._collect(
             'agent', functools.partial(self.agent.policy, mode=mode),
-            self._learn)
+            self._learn_if_due)
         if self._due['log']:
           self._log()
       if not self._collects_randomly():
@@ -218,8 +225,10 @@ class Trainer:
     """Makes one step in every environment."""
     if self._policy != name:
       self._policy, self._driver.policy_state = name, None
-    self.agent.step.assign(int(self.step))
-    self._driver(policy, steps=1, overlap=overlap)
+    self._profile.before(int(self.step), len(self._pool))
+    with self._profile.trace('collect'):
+      self._driver(policy, steps=1, overlap=overlap)
+    self._profile.after(int(self.step), self._learner.finish)
     self._logger.tick()
 
   def _on_step(self, row, worker):
@@ -245,59 +254,22 @@ class Trainer:
 
   def _pretrain(self):
     while self._pretrained < self._config.pretrain:
-      self._train()
+      self._learn(1)
+      self._learner.finish()
       self._pretrained += 1
       self._stop_if_asked()
 
-  def _learn(self):
-    while self._due['train']:
-      self._train()
-      self._due['train'] -= 1
+  def _learn_if_due(self):
+    count, self._due['train'] = self._due['train'], 0
+    if count:
+      self._learn(count)
 
-  def _train(self):
-    """Takes one gradient step."""
-    batch = next(self._datasets['train'])
-    began = time.monotonic()
-    try:
-      self._carry, metrics = self.agent.train(batch, self._carry)
-      metrics = {k: float(v) for k, v in metrics.items()}
-      self._check_finite(metrics)
-    except errors.NonFiniteError:
-      self._dump(batch)
-      raise
-    self._train_seconds += time.monotonic() - began
-    self._means.add(metrics)
-
-  def _check_finite(self, metrics):
-    """Counts float16 overflows, which change nothing, and stops at others."""
-    skips = [v for k, v in metrics.items() if k.endswith('_skipped')]
-    self._skipped = self._skipped + 1 if any(skips) else 0
-    if self._skipped > self._config.max_skipped_updates:
-      raise errors.NonFiniteError(
-          f'gradient: NaN or infinite in {self._skipped} float16 steps in a '
-          'row. Use --precision 32, or bf16 if the GPU has it.')
-    bad = [
-        k for k, v in metrics.items() if k.endswith('_loss')
-        and not np.isfinite(v)]
-    if bad:
-      raise errors.NonFiniteError(
-          f'{bad[0]}: NaN or infinite at step {int(self.step)}. The last '
-          'checkpoint is from before; lower the learning rates.')
-
-  def _dump(self, batch):
-    """Keeps the batch of a failed gradient step and the means before it."""
-    with contextlib.suppress(OSError):
-      folder = self._folder / 'nan'
-      folder.mkdir(exist_ok=True)
-      files.write_text(
-          folder / f'metrics-{int(self.step)}.json',
-          json.dumps(self._means.take(), indent=2) + '\n')
-      files.write(
-          folder / f'batch-{int(self.step)}.npz',
-          lambda file: np.savez_compressed(file, **batch))
+  def _learn(self, count):
+    self._learner.begin(self._datasets['train'], count, int(self.step))
 
   def _evaluate(self):
     """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
+    self._learner.finish()
     config = self._config
     if self._eval_pool is None:
       self._eval_pool = self._open_eval_pool()
@@ -316,6 +288,7 @@ class Trainer:
         'length': result['length_mean'], 'crash_rate': result['crash_rate'],
         'speed': result['speed_mean'], 'eps': len(episodes),
         'env_failures': self._eval_pool.failures, **_totals(self._eval_replay)}
+    self._logger.add({'time_total': self._seconds()})
     self._logger.add(
         {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
     self._add_videos('eval', episodes[0])
@@ -354,16 +327,21 @@ class Trainer:
 
   def _log(self):
     self._due['log'] = False
-    self._logger.add(self._means.take())
+    self._learner.finish()
+    self._logger.add(self._learner.means.take())
     self._logger.add(_totals(self._replay), prefix='train')
     self._logger.add({
         **self._driver.stats(),
         'checkpoint_failures': self._checkpoints.failures,
-        'time_train': self._train_seconds,
+        'time_total': self._seconds(),
+        **self._learner.take_times(),
         'time_replay': self._datasets['train'].take_wait()})
-    self._train_seconds = 0.0
     self._report('train')
     self._logged = True
+
+  def _seconds(self):
+    """Seconds that the run took so far, without the pauses between starts."""
+    return self._earlier + time.monotonic() - self._began
 
   def _stop_if_asked(self):
     number = self._stop.signal
@@ -452,14 +430,14 @@ class Trainer:
       must: try again if that fails, up to the StorageError.
     """
     from .. import tfutils
+    self._learner.finish()
     self._saved = int(self.step)
     best, self._improved = self._improved, False
     state = {
         'step': int(self.step), 'written': self._written,
-        'best': self._best, 'due': self._due,
+        'best': self._best, 'due': self._due, 'seconds': self._seconds(),
         'pretrained': self._pretrained, 'policy': self._policy,
-        'skipped': self._skipped, 'pending': self._logger.state(),
-        'means': self._means.state(),
+        'learner': self._learner.state(), 'pending': self._logger.state(),
         'every': {k: v.state() for k, v in self._every.items()},
         'random': self._random.state(), 'driver': self._driver.state(),
         'replay': self._replay.state(),
@@ -467,7 +445,7 @@ class Trainer:
         'datasets': {k: v.state() for k, v in self._datasets.items()}}
     arrays = {
         **tfutils.to_arrays('policy', self._driver.policy_state),
-        **tfutils.to_arrays('carry', self._carry)}
+        **self._learner.arrays()}
     meta = {
         'config_hash': _digest(self._config),
         'spaces': envs.signature(
@@ -514,22 +492,19 @@ class Trainer:
     for name, every in self._every.items():
       every.load_state(state['every'][name])
     self._random.load_state(state['random'])
-    self._means.load_state(state['means'])
+    self._learner.load_state(state['learner'], record.arrays)
     self._due.update(state['due'])
     self._pretrained = state['pretrained']
     self._policy = state['policy']
     self._best = self._marked = state['best']
-    self._skipped = state['skipped']
     self._saved = record.step
+    self._earlier = state['seconds']
     if not newer:
       self._written = state['written']
       self._pending = state['pending']
       self._driver.policy_state = tfutils.from_arrays(
           'policy', record.arrays,
           self.agent.initial_state(len(self._pool)))
-    self._carry = tfutils.from_arrays(
-        'carry', record.arrays,
-        self.agent.world_model.rssm.initial(self._config.dataset.batch))
     extra = f' and {newer} newer steps' if newer else ''
     return (
         f'Resumed       checkpoint {record.step}{extra}: networks, optimizers,'
@@ -590,8 +565,9 @@ def _seed(seed, worker, episode):
 
 
 def _digest(config):
-  """SHA-256 of the settings, wherever the run folder lies."""
-  settings = {k: v for k, v in config.flat.items() if k != 'logdir'}
+  """SHA-256 of the settings that decide what is computed."""
+  settings = {
+      k: v for k, v in config.flat.items() if k not in ('logdir', 'profile')}
   return hashlib.sha256(
       json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

@@ -3,7 +3,6 @@
 import types
 
 import gymnasium as gym
-from highway_env.vehicle.behavior import IDMVehicle
 import numpy as np
 import pytest
 
@@ -15,16 +14,6 @@ PIXELS = {'observation': {
     'type': 'GrayscaleObservation', 'observation_shape': (128, 32),
     'stack_size': 1, 'weights': (0.01, 0.01, 0.98), 'scaling': 1.5}}
 FAST = 'highway_highway-fast-v0'
-
-
-@pytest.fixture(autouse=True)
-def vehicles(monkeypatch):
-  """Undoes what intersections do to the drivers of all other roads.
-
-  They set constants of the vehicle class for the whole process.
-  """
-  for name in ('DISTANCE_WANTED', 'COMFORT_ACC_MAX', 'COMFORT_ACC_MIN'):
-    monkeypatch.setattr(IDMVehicle, name, getattr(IDMVehicle, name))
 
 
 def make(task=FAST, env_config=None, scale=1.0, render=False, **kwargs):

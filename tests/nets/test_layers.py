@@ -130,14 +130,26 @@ def test_transposed_convolution(kernel, small, large, padding):
   np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_matrix_form_equals_the_transposed_convolution():
+@pytest.mark.parametrize('depth, kernel, small, large, padding', [
+    (6, 5, (1, 1), (5, 5), 'VALID'),  # As a matrix product.
+    (1, 6, (30, 30), (64, 64), 'VALID'),  # In blocks of 4x4.
+    (2, 5, (3, 7), (6, 14), 'SAME'),
+    (1, 6, (4, 5), (7, 9), 'SAME'),
+    (1, 3, (2, 3), (5, 7), 'VALID'),
+    (1, 1, (3, 1), (5, 1), 'VALID'),
+    (3, 6, (16, 9), (32, 18), 'SAME'),  # In blocks of 2x2.
+    (4, 5, (5, 2), (9, 3), 'SAME'),
+    (3, 4, (3, 3), (8, 8), 'VALID'),
+])
+def test_fast_forms_equal_the_transposed_convolution(
+    depth, kernel, small, large, padding):
   layer = layers.ConvTranspose2D(
-      12, 6, 5, (1, 1), (5, 5), 'VALID', init=make_init())
+      12, depth, kernel, small, large, padding, init=make_init())
   rng = np.random.default_rng(0)
-  x = tf.constant(rng.normal(size=[7, 1, 1, 12]), tf.float32)
-  weight = tf.constant(rng.normal(size=[7, 5, 5, 6]), tf.float32)
+  x = tf.constant(rng.normal(size=[3, *small, 12]), tf.float32)
+  weight = tf.constant(rng.normal(size=[3, *large, depth]), tf.float32)
   slow = lambda: tf.nn.conv2d_transpose(
-      x, layer.kernel, [7, 5, 5, 6], 2, 'VALID') + layer.bias
+      x, layer.kernel, [3, *large, depth], 2, padding) + layer.bias
   results = []
   for function in (lambda: layer(x), slow):
     with tf.GradientTape() as tape:

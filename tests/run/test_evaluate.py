@@ -67,8 +67,13 @@ class TestHighway:
     assert 0 <= record['crash_rate'] <= 1 and 15 < record['speed_mean'] < 35
     assert 1 <= record['length_mean'] <= 30
     name = f"eval-{record['step']}-10000-3.json"
-    assert json.loads((highway[preset] / name).read_text()) == {
-        **record, 'overrides': []}
+    stored = json.loads((highway[preset] / name).read_text())
+    each = stored.pop('per_episode')
+    assert stored == {**record, 'overrides': []}
+    for kind in ('return', 'length'):
+      assert np.mean(each[kind]) == pytest.approx(record[f'{kind}_mean'])
+    assert sum(each['crashed']) == pytest.approx(3 * record['crash_rate'])
+    assert len(each['speed']) == 3
     text = '\n'.join(lines[:-1])
     assert f"Return        {record['return_mean']:.2f} +- " in text
     assert 'Crash rate' in text and f'{name} and ' in text
@@ -202,6 +207,9 @@ def test_summary_by_hand():
   assert result == pytest.approx({
       'return_mean': 4, 'return_std': 2, 'length_mean': 4 / 3,
       'crash_rate': 1 / 3, 'speed_mean': 25})
+  assert evaluate.table(episodes) == {
+      'return': [2, 4, 6], 'length': [2, 1, 1],
+      'crashed': [True, False, False], 'speed': [21, 30, 28]}
   plain = evaluate.summarize([{'reward': np.ones(3, np.float32)}])
   assert plain['crash_rate'] is None and plain['speed_mean'] is None
   assert plain['return_ci95'] is None

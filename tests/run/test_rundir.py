@@ -227,6 +227,7 @@ class TestRecords:
       folder.start(500, ['dreamerv2'], {'model_opt.lr': (1e-4, 2e-4)})
     record = json.loads((tmp_path / 'run.json').read_text())
     assert record['versions']['numpy'] and record['versions']['python']
+    assert record['machine']['cores'] >= 1 and record['machine']['processor']
     one, two = record['history']
     assert one['argv'] == ['dreamerv2', '--seed', '1'] and one['changed'] == {}
     assert two['step'] == 500

@@ -20,8 +20,8 @@ LOSSES = (
     'actor_ent', 'actor_grad_norm', 'critic_loss', 'critic_target',
     'critic_grad_norm')
 TIMES = (
-    'fps', 'fps_env', 'time_env', 'time_policy', 'time_overlap', 'time_train',
-    'time_replay')
+    'fps', 'fps_env', 'time_env', 'time_policy', 'time_wait', 'time_train',
+    'time_replay', 'time_total')
 KINDS = [('highway_kinematics', 'vector'), ('highway', 'image')]
 
 

@@ -1,0 +1,169 @@
+"""Takes gradient steps beside the environments."""
+
+from collections.abc import Iterator, Mapping
+import concurrent.futures
+import contextlib
+import json
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+
+from .. import errors, files, tfutils
+from ..agent import Agent
+from ..config import Config
+from ..report.means import Means
+from .profile import Profile
+
+
+class Learner:
+  """Takes gradient steps in a thread, so that environments go on meanwhile.
+
+  What the steps compute depends on when they are begun, never on how long
+  they take: batches are drawn at the beginning, and nothing that collection
+  changes is read after it. If a gradient step may span several policy calls
+  (`train_every` above `envs`), policies act on a copy of the weights from
+  before it.
+
+  Attributes:
+    means: of the metrics of the finished steps.
+  """
+
+  def __init__(
+      self, agent: Agent, config: Config, folder: pathlib.Path,
+      profile: Profile):
+    """Begins nothing yet.
+
+    Args:
+      agent: to train.
+      config: reads `train_every`, `envs` and `max_skipped_updates`.
+      folder: where the batch of a step that is not finite is kept.
+      profile: names the steps.
+    """
+    self.means = Means()
+    self._agent = agent
+    self._config = config
+    self._folder = folder
+    self._profile = profile
+    self._carry = None  # Latent state after the last batch.
+    self._skipped = 0
+    self._times = {'time_train': 0.0, 'time_wait': 0.0}
+    self._thread = concurrent.futures.ThreadPoolExecutor(1)
+    self._running = None
+    self._lags = config.train_every > config.envs
+    if self._lags:
+      agent.freeze()
+
+  def begin(self, dataset: Iterator, count: int, step: int) -> None:
+    """Begins gradient steps and returns at once.
+
+    Args:
+      dataset: of which one batch is drawn for each.
+      count: how many.
+      step: environment steps so far, for the schedules.
+
+    Raises:
+      What steps that were still running raised; see `finish`.
+    """
+    self.finish()
+    if self._lags:
+      self._agent.freeze()
+    self._agent.step.assign(step)
+    with self._profile.trace('batch'):
+      batches = [next(dataset) for _ in range(count)]
+    self._running = self._thread.submit(self._run, batches, step)
+
+  def finish(self) -> None:
+    """Waits for the steps that were begun.
+
+    Raises:
+      NonFiniteError: a loss or gradient is not finite.
+      StorageError: out of memory.
+    """
+    running, self._running = self._running, None
+    if running:
+      began = time.monotonic()
+      running.result()
+      self._times['time_wait'] += time.monotonic() - began
+
+  def close(self) -> None:
+    """Waits for the thread; what it raises is lost."""
+    self._thread.shutdown()
+
+  def take_times(self) -> dict[str, float]:
+    """Returns seconds since the last call; only between steps.
+
+    Returns:
+      time_train: in gradient steps.
+      time_wait: of waiting for them.
+    """
+    times = dict(self._times)
+    self._times = dict.fromkeys(times, 0.0)
+    return times
+
+  def state(self) -> dict[str, Any]:
+    """Returns JSON-able state between steps; `arrays` has the rest."""
+    return {'means': self.means.state(), 'skipped': self._skipped}
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """Returns the latent state and the weights that policies act on."""
+    return {
+        **tfutils.to_arrays('carry', self._carry),
+        **{f'acting/{k}': v for k, v in self._agent.frozen().items()}}
+
+  def load_state(
+      self, state: Mapping[str, Any],
+      arrays: Mapping[str, np.ndarray]) -> None:
+    """Continues from `state` and `arrays`; the agent is restored already."""
+    self.means.load_state(state['means'])
+    self._skipped = state['skipped']
+    self._carry = tfutils.from_arrays(
+        'carry', arrays,
+        self._agent.world_model.rssm.initial(self._config.dataset.batch))
+    if self._lags:
+      self._agent.freeze({
+          k.removeprefix('acting/'): v for k, v in arrays.items()
+          if k.startswith('acting/')})
+
+  def _run(self, batches, step):
+    for batch in batches:
+      began = time.monotonic()
+      try:
+        with self._profile.trace('train', step):
+          self._carry, metrics = self._agent.train(batch, self._carry)
+          metrics = {k: float(v) for k, v in metrics.items()}
+        self._check_finite(metrics, step)
+      except errors.NonFiniteError:
+        self._dump(batch, step)
+        raise
+      self._times['time_train'] += time.monotonic() - began
+      self.means.add(metrics)
+
+  def _check_finite(self, metrics, step):
+    """Counts float16 overflows, which change nothing, and stops at others."""
+    skips = [v for k, v in metrics.items() if k.endswith('_skipped')]
+    self._skipped = self._skipped + 1 if any(skips) else 0
+    if self._skipped > self._config.max_skipped_updates:
+      raise errors.NonFiniteError(
+          f'gradient: NaN or infinite in {self._skipped} float16 steps in a '
+          'row. Use --precision 32, or bf16 if the GPU has it.')
+    bad = [
+        k for k, v in metrics.items() if k.endswith('_loss')
+        and not np.isfinite(v)]
+    if bad:
+      raise errors.NonFiniteError(
+          f'{bad[0]}: NaN or infinite at step {step}. The last '
+          'checkpoint is from before; lower the learning rates.')
+
+  def _dump(self, batch, step):
+    """Keeps the batch of a failed gradient step and the means before it."""
+    with contextlib.suppress(OSError):
+      folder = self._folder / 'nan'
+      folder.mkdir(exist_ok=True)
+      files.write_text(
+          folder / f'metrics-{step}.json',
+          json.dumps(self.means.take(), indent=2) + '\n')
+      files.write(
+          folder / f'batch-{step}.npz',
+          lambda file: np.savez_compressed(file, **batch))
