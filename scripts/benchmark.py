@@ -1,0 +1,251 @@
+"""Measures speed and memory of training on this machine.
+
+Each part runs in a process of its own, pinned to cores before TensorFlow sizes
+its threads, with networks, batches and environments of the configuration.
+Times are medians; other work on the machine makes them longer.
+"""
+
+from collections.abc import Iterator, Sequence
+import json
+import pickle
+import subprocess
+import sys
+import textwrap
+import time
+
+from benchmark_parts import PARTS, Task, cores
+import gymnasium as gym
+import numpy as np
+
+from dreamerv2_tf import config as configlib
+from dreamerv2_tf import envs, startup
+from dreamerv2_tf.config import Config
+from dreamerv2_tf.errors import ConfigError, DreamerError
+from dreamerv2_tf.run import rundir
+
+FLAGS = {
+    'json': (False, 'Print one JSON object on the last line.'),
+    'growth': (
+        False, 'Also measure other batches, lengths, horizons and numbers of '
+        'environments.'),
+    'ops': (False, 'Also profile the train step by kind of operation.'),
+    'cores': (1, 'Cores of the learner.'),
+    'quick': (False, 'Few repetitions, to try the script.'),
+    'part': ('', 'Measure this part only; how the script calls itself.'),
+}
+ROWS = (  # Key of the result, description, unit.
+    ('train_step_ms', 'Train step', 'ms'),
+    ('world_model_ms', '  world model', 'ms'),
+    ('imagine_ms', '  imagination', 'ms'),
+    ('actor_critic_ms', '  actor and critic', 'ms'),
+    ('train_step_all_cores_ms', 'Train step on all cores', 'ms'),
+    ('cores_speedup', '  speed-up', 'x'),
+    ('first_step_s', 'Process start to end of first train step', 's'),
+    ('import_s', '  import', 's'),
+    ('build_s', '  build', 's'),
+    ('trace_s', '  trace and compile', 's'),
+    ('traces', '  traces of the train step in all', ''),
+    ('gflop', 'Arithmetic of a train step', 'GFLOP'),
+    ('conv_gflop', '  convolutions', 'GFLOP'),
+    ('matmul_gflop', '  matrix products', 'GFLOP'),
+    ('matmul_gflops', 'Rate of a 2048x2048 product', 'GFLOP/s'),
+    ('matmul_share', '  share of it in the train step', ''),
+    ('peak_rss_mb', 'Peak memory of the learner', 'MB'),
+    ('policy_ms', 'Policy, one observation, p50', 'ms'),
+    ('policy_p99_ms', '  p99', 'ms'),
+    ('replay_batches_per_s', 'Replay, a fifth of it in memory', 'batches/s'),
+    ('replay_wait_ms', '  wait, with 20 ms between batches', 'ms'),
+    ('env_steps_per_s_bare', 'Environment in a loop, one core', 'steps/s'),
+    ('env_steps_per_s', 'Environments in a worker per core', 'steps/s'),
+    ('env_efficiency', '  per core, against the loop', ''),
+    ('loop_collect_ms', 'Collecting alone, per gradient step', 'ms'),
+    ('loop_train_ms', 'Training alone', 'ms'),
+    ('loop_both_ms', 'Both, on a core each', 'ms'),
+    ('loop_efficiency', '  against the longer of the two', 'x'),
+    ('loop_wait_ms', '  wait for replay', 'ms'),
+    ('loop_steps_per_s', 'Both, all environments on all cores', 'steps/s'),
+)
+SIZES = (
+    'dataset.batch', 'dataset.length', 'imag_horizon', 'rssm.deter',
+    'rssm.hidden', 'rssm.stoch', 'rssm.discrete', 'encoder.cnn_depth',
+    'actor.layers', 'actor.units', 'envs', 'train_every', 'train_steps',
+    'precision', 'jit', 'deterministic')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Measures and prints; returns the exit status, as the command does."""
+  arguments = list(sys.argv[1:] if argv is None else argv)
+  if {'-h', '--help'} & {*arguments}:
+    print(_help())
+    return 0
+  startup.prepare()
+  try:
+    options, config = parse(arguments)
+    if options.part:
+      task = Task(config, options, *pickle.load(sys.stdin.buffer))
+      print(json.dumps(PARTS[options.part](task)), flush=True)
+      return 0
+    result, notes = measure(config, options, arguments)
+  except DreamerError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return error.exit_code
+  except KeyboardInterrupt:
+    return 130
+  print('\n'.join([*_table(result), *notes]))
+  if options.json:
+    print(json.dumps(result))
+  return 0
+
+
+def parse(arguments: Sequence[str]) -> tuple[Config, Config]:
+  """Returns the values of FLAGS and the configuration.
+
+  Raises:
+    ConfigError: a flag, preset or value is wrong.
+  """
+  options, presets, overrides = configlib.parse(FLAGS, arguments)
+  if not 1 <= options.cores <= len(cores()):
+    raise ConfigError(
+        f"'cores' must lie between 1 and {len(cores())}, the cores that this "
+        f'process may use, but is {options.cores}.')
+  if options.part not in ('', *PARTS):
+    raise ConfigError(
+        f"'part' must be one of {', '.join(PARTS)} but is '{options.part}'.")
+  config = configlib.resolve(
+      presets or ['highway'], overrides, flags=('configs', *FLAGS))
+  return options, config
+
+
+def measure(
+    config: Config, options: Config,
+    arguments: Sequence[str]) -> tuple[dict, list[str]]:
+  """Runs the parts one after another.
+
+  Args:
+    config: the resolved configuration.
+    options: values of FLAGS.
+    arguments: of this process.
+
+  Returns:
+    The results, None for what could not be measured, and lines that say why.
+
+  Raises:
+    ConfigError: the task is unknown or the learner can not be built.
+    EnvError: the environment can not be built.
+  """
+  obs_space, act_space, missing = spaces(config)
+  notes = [f'No environment: {missing}'] * bool(missing)
+
+  def run(part, *extra):
+    print(f"Measuring {' '.join([part, *extra])}", file=sys.stderr, flush=True)
+    process = subprocess.run(
+        [sys.executable, __file__, *arguments, '--part', part, *extra],
+        input=pickle.dumps((obs_space, act_space, time.monotonic())),
+        stdout=subprocess.PIPE)
+    if process.returncode == 0:
+      return json.loads(process.stdout.splitlines()[-1])
+    if part == 'learner':  # It has said why.
+      sys.exit(max(1, process.returncode))
+    notes.append(f"Part '{part}' ended with status {process.returncode}.")
+    return {}
+
+  count = len(cores())
+  result = dict.fromkeys(key for key, _, _ in ROWS) | {
+      'machine': rundir.machine(), 'versions': rundir.versions(),
+      'cores': options.cores,
+      'config': {key: config[key] for key in SIZES},
+      'spaces': envs.signature(obs_space, act_space)} | run('learner')
+  usual = result['train_step_ms']
+  if options.cores < count:
+    ms = run('train', '--cores', str(count)).get('train_step_ms')
+    result['train_step_all_cores_ms'] = ms
+    result['cores_speedup'] = ms and usual / ms
+  parts = ['policy', 'replay']
+  if not missing:
+    parts += ['environments', 'free_loop'] + ['loop'] * (count > 1)
+    if count == 1:
+      notes.append('No loop with a core for each: there is but one.')
+  growth = []
+  for part in parts + ['ops'] * options.ops:
+    found = run(part)
+    growth += found.pop('growth', [])
+    result |= found
+  if options.growth:
+    for key in ('dataset.batch', 'dataset.length', 'imag_horizon'):
+      for value in (config[key] // 2, config[key], config[key] * 2):
+        found = result if value == config[key] else run(
+            'train', f'--{key}', str(max(1, value)))
+        growth.append({key: value, **{
+            k: found.get(k) for k in ('train_step_ms', 'peak_rss_mb')}})
+    result['growth'] = growth
+  return result, notes
+
+
+def spaces(config: Config) -> tuple[dict, dict, str]:
+  """Returns the spaces of the task, and why it has no environment or ''.
+
+  Raises:
+    ConfigError: the task is unknown.
+    EnvError: its environment can not be built.
+  """
+  try:
+    env = envs.make(config.task, config)
+    env.close()
+    return env.obs_space, env.act_space, ''
+  except ConfigError as error:
+    suite = config.task.partition('_')[0]
+    actions = {
+        'atari': gym.spaces.Discrete(18), 'crafter': gym.spaces.Discrete(17),
+        'dmc': gym.spaces.Box(-1, 1, (6,), np.float32)}
+    if suite not in envs.LATER or suite not in actions:
+      raise
+    gray = suite == 'atari' and config.atari_grayscale
+    shape = (*config.render_size, 1 if gray else 3)
+    box = lambda shape, dtype: gym.spaces.Box(0, 255, shape, dtype)
+    obs_space = {
+        'image': box(shape, np.uint8), 'reward': box((), np.float32),
+        'is_first': gym.spaces.Box(0, 1, (), bool),
+        'is_last': gym.spaces.Box(0, 1, (), bool),
+        'is_terminal': gym.spaces.Box(0, 1, (), bool)}
+    if suite == 'dmc':
+      obs_space['vector'] = box((24,), np.float32)  # As of the walker.
+    return obs_space, {'action': actions[suite]}, str(error)
+
+
+def _table(result: dict) -> Iterator[str]:
+  """Yields the lines for people."""
+  for key in ('machine', 'versions', 'config', 'spaces'):
+    text = ', '.join(f'{k} {v}' for k, v in result[key].items())
+    yield from textwrap.wrap(f'{key}: {text}', 78, subsequent_indent='  ')
+  yield ', '.join([f"learner: cores {result['cores']}", *result['gpus']]) + '\n'
+  for key, text, unit in ROWS:
+    yield f'{text:<42}{_number(result[key]):>8} {unit}'
+  for row in result.get('growth', ()):
+    (key, size), *found = row.items()
+    yield f'{key:>16} {size:<4}' + ', '.join(
+        f'{k} {_number(v)}' for k, v in found)
+  if 'ops_ms' in result:
+    total = sum(result['ops_ms'].values())
+    yield f"\nOperations, {_number(result['ops_step_ms'])} ms when profiled"
+    for name, ms in result['ops_ms'].items():
+      yield f'  {name:<40}{_number(ms):>8} ms {ms / total:>7.1%}'
+
+
+def _number(value):
+  if value is None:
+    return '-'
+  return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+
+
+def _help():
+  lines = [
+      'usage: python scripts/benchmark.py [--configs PRESET ...] '
+      '[--any.key VALUE] ...', '', *__doc__.splitlines(), '']
+  for name, (_, text) in FLAGS.items():
+    lines.append(f'  --{name:<10}{text}')
+  return '\n'.join([*lines, '', (
+      'Without --configs: highway. Keys and presets: dreamerv2 --help')])
+
+
+if __name__ == '__main__':
+  sys.exit(main())
