@@ -9,16 +9,14 @@ import errno
 import os
 import pathlib
 import re
-import shutil
 import sys
-import textwrap
 import traceback
 
 from . import __version__, startup
 from . import config as configlib
 from .config import Config
 from .errors import ConfigError, DreamerError, Interrupted, StorageError
-from .schema import show, suggest
+from .schema import suggest
 
 USAGE = """\
 usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
@@ -178,9 +176,9 @@ def _help_train(arguments):
       'Trains, or goes on with the run in --logdir; without --configs, with '
       'the settings', 'of that run.', '',
       'Presets (--configs merges several in order)']
-  lines += [_entry(name, text) for name, text in about.items()]
+  lines += [configlib.entry(name, text) for name, text in about.items()]
   lines += ['', 'Flags']
-  lines += [_entry(f'--{name}', text) for name, (_, text) in TRAIN.items()]
+  lines += configlib.entries(TRAIN)
   lines += [
       '', f"Keys and their values{' with these settings' * bool(arguments)}. "
       'Lists: 84 84 or 84,84. A regular',
@@ -189,7 +187,7 @@ def _help_train(arguments):
   for group, keys in groups.items():
     lines += ['', group]
     lines += [
-        _entry(f'--{key} {_value(config[key])}', text)
+        configlib.entry(f'--{key}', text, config[key])
         for key, text in keys.items()]
   return _print(lines)
 
@@ -199,25 +197,8 @@ def _help_eval(arguments):
       USAGE, 'Runs episodes on fixed seeds and reports the return. Settings '
       'come from the run;', 'keys such as --env.config.lanes_count 4 change '
       'them.', '', 'Flags']
-  lines += [
-      _entry(f'--{name} {_value(default) * (default is not False)}', text)
-      for name, (default, text) in EVAL.items()]
+  lines += configlib.entries(EVAL)
   return _print(lines)
-
-
-def _value(value):
-  return str(value) if isinstance(value, str) and value else show(value)
-
-
-def _entry(name, text):
-  """Formats a name, two spaces in, and its description in a second column."""
-  width = min(shutil.get_terminal_size().columns, 100)
-  rows = textwrap.wrap(text, max(width - 40, 30))
-  if len(name) > 35:
-    rows.insert(0, '')
-  return '\n'.join(
-      f"{'  ' + name * (not i):<40}{row}".rstrip() for i, row in
-      enumerate(rows))
 
 
 def _print(lines):

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import os
 import pathlib
 import re
+import shutil
+import textwrap
 from typing import Any
 
 from . import files, schema, yamlfile
 from .errors import ConfigError
-from .schema import check, suggest
+from .schema import check, show, suggest
 
 # Below these, any key is taken and its value read as YAML: the environment
 # knows its own keys and checks them.
@@ -235,6 +237,26 @@ def parse(
     else:
       overrides += chunk
   return options, presets, overrides
+
+
+def entries(flags: Mapping[str, tuple[Any, str]]) -> list[str]:
+  """Returns the help of the flags that `parse` takes, one entry each."""
+  return [
+      entry(f'--{name}', text, None if default is False else default)
+      for name, (default, text) in flags.items()]
+
+
+def entry(name: str, text: str, value: Any = None) -> str:
+  """Formats a name, two spaces in, and its description in a second column."""
+  if value is not None:
+    name += f' {value if isinstance(value, str) and value else show(value)}'
+  width = min(shutil.get_terminal_size().columns, 100)
+  rows = textwrap.wrap(text, max(width - 40, 30))
+  if len(name) > 35:
+    rows.insert(0, '')
+  return '\n'.join(
+      f"{'  ' + name * (not i):<40}{row}".rstrip() for i, row in
+      enumerate(rows))
 
 
 def chunks(arguments: Sequence[str]) -> list[list[str]]:

@@ -579,12 +579,11 @@ def _help():
   lines = [
       'usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
       '[--env.config.KEY VALUE] ...', '', *__doc__.splitlines(), '', 'Methods:']
-  lines += [f'  {name:<14}{text}' for name, text in METHODS.items()]
+  lines += [configlib.entry(name, text) for name, text in METHODS.items()]
   lines += ['', 'Flags and their values if not given:']
-  for name, (value, text) in FLAGS.items():
-    lines.append(f'  --{name:<12}{text} {value}')
+  lines += configlib.entries(FLAGS)
   lines += ['', 'Keys of `dreamerv2 --help`:']
-  lines += [f'  --{name:<12}{value}' for name, value in KEYS.items()]
+  lines += [f'  --{name} {value}' for name, value in KEYS.items()]
   return '\n'.join(lines)
 
 

@@ -238,13 +238,11 @@ def _number(value):
 
 
 def _help():
-  lines = [
+  return '\n'.join([
       'usage: python scripts/benchmark.py [--configs PRESET ...] '
-      '[--any.key VALUE] ...', '', *__doc__.splitlines(), '']
-  for name, (_, text) in FLAGS.items():
-    lines.append(f'  --{name:<10}{text}')
-  return '\n'.join([*lines, '', (
-      'Without --configs: highway. Keys and presets: dreamerv2 --help')])
+      '[--any.key VALUE] ...', '', *__doc__.splitlines(), '',
+      *configlib.entries(FLAGS), '',
+      'Without --configs: highway. Keys and presets: dreamerv2 --help'])
 
 
 if __name__ == '__main__':

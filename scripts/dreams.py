@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = list(sys.argv[1:] if argv is None else argv)
   if {'-h', '--help'} & {*arguments}:
     print(__doc__)
-    for name, (default, text) in FLAGS.items():
-      print(f'  {f"--{name} {default}":<26}{text}')
+    print('\n'.join(configlib.entries(FLAGS)))
     return 0
   startup.prepare()
   try:

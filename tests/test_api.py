@@ -34,7 +34,7 @@ def test_act_earns_what_eval_reports(highway, preset, capsys):
   config = Config.load(logdir / 'config.yaml').to_dict()['env']['config']
   if 'observation' in config:
     config['observation']['observation_shape'] = (128, 32)
-  evaluate.run(str(logdir), episodes=2, seed=30_000, json=True)
+  evaluate.run(str(logdir), episodes=2, seed=30_000, envs=1, json=True)
   record = json.loads(capsys.readouterr().out.splitlines()[-1])
   import highway_env  # noqa: F401  Registers the environment.
   agent = dv2.load(logdir)
