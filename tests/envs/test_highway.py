@@ -40,6 +40,16 @@ def test_kinematics_rows_are_scaled_vectors_with_logs():
   assert rows[0]['log_speed'] == 25 > rows[1]['log_speed'] > 20
 
 
+def test_each_feature_has_its_own_scale():
+  factors = (1, 15, 2.5, 20, 80)
+  plain, scaled = make(), make(scale=factors)
+  cars = plain.reset(3)['vector'].reshape(5, 5)
+  np.testing.assert_array_equal(
+      scaled.reset(3)['vector'].reshape(5, 5), cars * np.float32(factors))
+  with pytest.raises(ConfigError, match=r'has 2 numbers.*shape \(5, 5\)'):
+    make(scale=(1, 15))
+
+
 def test_a_crash_is_terminal_and_logged():
   env = make()
   for seed in range(5):
