@@ -14,6 +14,7 @@ CHOICES = {
     'jit': ('auto', True, False),
     'envs_parallel': ('process', 'none'),
     'on_bad_data': ('stop', 'drop'),
+    'env.simulator': ('highway-env', 'envpool'),
     'clip_rewards': ('identity', 'sign', 'tanh'),
     'expl_behavior': ('greedy', 'Random', 'Plan2Explore', 'ModelLoss'),
     'actor_grad': ('auto', 'reinforce', 'dynamics', 'both'),

@@ -13,7 +13,8 @@ from dreamerv2_tf.errors import ConfigError, EnvError, NonFiniteError
 
 
 def config(env_config=None, scale=1.0, **kwargs):
-  env = types.SimpleNamespace(config=env_config or {}, obs_scale=scale)
+  env = types.SimpleNamespace(
+      config=env_config or {}, obs_scale=scale, simulator='highway-env')
   return types.SimpleNamespace(
       **{'env': env, 'action_repeat': 1, 'time_limit': 0, **kwargs})
 

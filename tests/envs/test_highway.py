@@ -17,7 +17,8 @@ FAST = 'highway_highway-fast-v0'
 
 
 def make(task=FAST, env_config=None, scale=1.0, render=False, **kwargs):
-  env = types.SimpleNamespace(config=env_config or {}, obs_scale=scale)
+  env = types.SimpleNamespace(
+      config=env_config or {}, obs_scale=scale, simulator='highway-env')
   options = {'action_repeat': 1, 'time_limit': 0, **kwargs}
   return envs.make(
       task, types.SimpleNamespace(env=env, **options), render=render)
