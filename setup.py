@@ -12,7 +12,8 @@ VERSION = re.search(
     r"^__version__ = '(.+)'$",
     (HERE / 'dreamerv2_tf' / '__init__.py').read_text(), re.M)[1]
 PLOTS = ['matplotlib>=3.9']
-TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9', *PLOTS]
+ENVPOOL = ['envpool>=1.2.5,<1.3']
+TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9', *PLOTS, *ENVPOOL]
 
 
 class BuildWithConfigs(build_py):
@@ -52,7 +53,7 @@ setuptools.setup(
         'tf_keras>=2.21,<2.22',
     ],
     extras_require={
-        'test': TEST, 'dev': [*TEST, 'build>=1'],
+        'test': TEST, 'dev': [*TEST, 'build>=1'], 'envpool': ENVPOOL,
         'results': PLOTS, 'profile': ['xprof>=2.24,<2.25'],
         'baselines': ['stable-baselines3>=2.9,<2.10']},
     entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:main']},

@@ -296,9 +296,10 @@ def value_of_flag(config: Config, key: str, words: Sequence[str]) -> Any:
     if isinstance(default, bool) or True in schema.CHOICES.get(key, ()):
       return True
     raise ConfigError(f"'--{key}' needs a value.")
-  if isinstance(default, tuple):
+  if isinstance(default, tuple) or key in schema.LISTABLE:
     parts = [x.strip(' []') for word in words for x in word.split(',')]
-    return [x for x in parts if x]
+    parts = [x for x in parts if x]
+    return parts[0] if key in schema.LISTABLE and len(parts) == 1 else parts
   if is_open(key):
     if len(words) == 1 and re.fullmatch(r'[-+.\deE]+(,[-+.\deE]+)+', words[0]):
       words = words[0].split(',')

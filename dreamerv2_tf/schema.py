@@ -14,6 +14,7 @@ CHOICES = {
     'jit': ('auto', True, False),
     'envs_parallel': ('process', 'none'),
     'on_bad_data': ('stop', 'drop'),
+    'env.simulator': ('highway-env', 'envpool'),
     'clip_rewards': ('identity', 'sign', 'tanh'),
     'expl_behavior': ('greedy', 'Random', 'Plan2Explore', 'ModelLoss'),
     'actor_grad': ('auto', 'reinforce', 'dynamics', 'both'),
@@ -24,6 +25,9 @@ CHOICES = {
 SCHEDULED = ('actor_ent', 'actor_grad_mix')
 SCHEDULES = {
     'linear': (3, 2), 'warmup': (2, 0), 'exp': (3, 2), 'horizon': (3, 2)}
+
+# Numbers that may also be a list, one for each feature.
+LISTABLE = ('env.obs_scale',)
 
 # Patterns of whole keys, lowest and highest value.
 RANGES = (
@@ -49,7 +53,8 @@ def convert(key: str, default: Any, value: Any) -> Any:
 
   Args:
     key: dotted name, for special keys and the error message.
-    default: bool, int, float, str, or a tuple of one of these.
+    default: bool, int, float, str, or a tuple of one of these; for the keys
+      of LISTABLE, what the value is does not depend on it.
     value: of that type, or text that means it.
 
   Raises:
@@ -64,6 +69,8 @@ def convert(key: str, default: Any, value: Any) -> Any:
       text = value.replace(' ', '')
       read_schedule(text, key)
       return text
+  if key in LISTABLE:
+    return _read_listable(key, value)
   if key == 'rssm.discrete' and str(value).lower() == 'false':
     return 0
   if isinstance(default, tuple):
@@ -101,8 +108,9 @@ def check(config: Mapping[str, Any]) -> None:
           limits = f'at least {low}' if high is None else f'in [{low}, {high}]'
           raise ConfigError(f"'{key}' must be {limits} but is {value}.")
   for key in POSITIVE:
-    if flat[key] <= 0:
-      raise ConfigError(f"'{key}' must be above 0 but is {flat[key]}.")
+    values = flat[key] if isinstance(flat[key], tuple) else (flat[key],)
+    if any(value <= 0 for value in values):
+      raise ConfigError(f"'{key}' must be above 0 but is {show(flat[key])}.")
   for key in (key for key in flat if re.fullmatch(PATTERNS, key)):
     try:
       re.compile(flat[key])
@@ -203,6 +211,20 @@ def _choice(key, value):
   raise ConfigError(
       f"'{key}' must be one of {', '.join(names)} but is {show(value)}."
       + suggest(str(value), names))
+
+
+def _read_listable(key, value):
+  """Returns a float, or a tuple of at least one."""
+  try:
+    if not isinstance(value, (list, tuple)):
+      return _read_float(value)
+    if not value:
+      raise ValueError(value)
+    return tuple(_read_float(x) for x in value)
+  except (ValueError, OverflowError):
+    raise ConfigError(
+        f"'{key}' must be a finite number or a list of them, such as 1.0 or "
+        f'1,15,2.5, but is {show(value)}.') from None
 
 
 def _read_bool(value):

@@ -72,6 +72,9 @@ def test_mappings_within_lists_survive():
     ('actor_ent', '1e-3', 1e-3),
     ('actor_ent', 'linear(3e-2, 3e-3, 1e4)', 'linear(3e-2,3e-3,1e4)'),
     ('actor_grad_mix', 'warmup(10,0.1)', 'warmup(10,0.1)'),
+    ('env.obs_scale', '10', 10.0),
+    ('env.obs_scale', '1,15,2.5', (1.0, 15.0, 2.5)),
+    ('env.obs_scale', '[1, 1e1]', (1.0, 10.0)),
     ('profile', '200:1e3', '200:1e3'),
     ('profile', '', ''),
 ])
@@ -131,6 +134,12 @@ def test_lists_and_bare_flags():
         f"< STOP such as 2000:2200, but is '{text}'"))
       for text in ('2000:1000', '5:5', '-1:5', 'abc', '100', '1:2:3', '1.5:3',
                    ':5', '1:1e999')),
+    *((['--env.obs_scale', *words], message) for words, message in [
+        (['0'], "'env.obs_scale' must be above 0 but is 0.0"),
+        (['1', '-2'], "'env.obs_scale' must be above 0 but is 1.0 -2.0"),
+        (['[]'], 'a finite number or a list of them.*but is an empty list'),
+        (['1,x'], 'a list of them, such as 1.0 or 1,15,2.5, but is 1 x'),
+        (['inf'], "'env.obs_scale' must be a finite number")]),
     (['--env.config', '3'], "'env.config' is a group of keys but got 3"),
     (['--env.config.a', '[1'], 'Invalid YAML'),
     (['--env.config.a', '2020-01-01'], "'env.config.a' must be a number, text"),
@@ -160,6 +169,17 @@ def test_base_replaces_the_defaults():
   base = resolve(['highway'], ['--seed', '5'])
   config = resolve([], ['--envs', '3'], base)
   assert config == base.update({'envs': 3})
+
+
+def test_a_scale_may_turn_from_a_list_into_a_number_and_back(tmp_path):
+  listed = resolve(['highway_kinematics'])
+  single = resolve([], ['--env.obs_scale', '3'], listed)
+  assert single.env.obs_scale == 3.0
+  again = single.update({'env.obs_scale': [1, 2]})
+  again.save(tmp_path / 'config.yaml')
+  assert Config.load(tmp_path / 'config.yaml').env.obs_scale == (1.0, 2.0)
+  with pytest.raises(ConfigError, match='or a list of them'):
+    single.update({'env.obs_scale': [[1, 2]]})
 
 
 def test_regular_expressions_match_from_the_start():
@@ -211,7 +231,8 @@ def test_presets_and_their_values():
   highway = resolve(['highway'])
   assert highway.precision == 32
   assert highway.env.config.observation.type == 'GrayscaleObservation'
-  assert resolve(['highway_kinematics']).env.obs_scale == 10.0
+  assert resolve(['highway_kinematics']).env.obs_scale == (
+      1.0, 15.0, 2.5, 20.0, 80.0)
 
 
 def test_every_key_has_a_description():

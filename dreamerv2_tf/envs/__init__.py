@@ -7,7 +7,7 @@ import gymnasium
 
 from ..errors import ConfigError
 from ..schema import suggest
-from . import gym, highway
+from . import gym, highway, pooled
 from .gym import Actions, Adapter, Env, check_actions
 from .pool import Failure, Pool
 
@@ -16,7 +16,7 @@ LATER = ('atari', 'dmc', 'crafter', 'minatar')
 
 __all__ = [
     'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'check_actions', 'make',
-    'signature', 'wrap']
+    'signature', 'simulator', 'wrap']
 
 
 def make(
@@ -27,12 +27,14 @@ def make(
   Args:
     task: `highway_<id>` or `gym_<any Gymnasium id>`, also `gym_module:Id-v0`.
     config: reads env.config (configuration of the environment), env.obs_scale,
-      action_repeat and time_limit (policy steps).
-    mode: 'train' or 'eval'; the same environment in these suites.
+      env.simulator, action_repeat and time_limit (policy steps).
+    mode: 'train', or 'eval', which never takes another simulator than
+      highway-env.
     render: collect frames, see Env.
 
   Raises:
-    ConfigError: unknown task or environment key, or unsupported space.
+    ConfigError: unknown task or environment key, unsupported space, or one
+      that the simulator lacks.
     EnvError: the environment can not be built or breaks its API.
   """
   assert mode in ('train', 'eval'), mode
@@ -46,6 +48,9 @@ def make(
         f"'{task}' is not a known task.{suggest(suite, SUITES)} Write "
         'highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
   build = highway.make if suite == 'highway' else gym.make
+  if mode == 'train' and config.env.simulator == 'envpool':
+    _check_simulator(suite)
+    build = pooled.make
   return build(
       name, config.env.config, scale=config.env.obs_scale, render=render,
       action_repeat=config.action_repeat, time_limit=config.time_limit)
@@ -58,19 +63,30 @@ def wrap(
 
   Args:
     env: any Gymnasium environment.
-    config: reads env.obs_scale, action_repeat and time_limit.
+    config: reads env.obs_scale, env.simulator, action_repeat and time_limit.
     name: how messages call it; by default its id or class.
     render: collect frames; env must render rgb_array.
 
   Raises:
-    ConfigError: a space is not supported.
+    ConfigError: a space is not supported, or a simulator is asked for.
     EnvError: the environment breaks its API.
   """
+  if config.env.simulator == 'envpool':
+    _check_simulator('own')
   name = name or (env.spec.id if env.spec else type(env.unwrapped).__name__)
   adapter = Adapter(env.observation_space, scale=config.env.obs_scale)
   return Env(
       env, name, adapter, render=render, action_repeat=config.action_repeat,
       time_limit=config.time_limit)
+
+
+def simulator(config: Any) -> str | None:
+  """Returns what simulates the training: env.simulator, None outside highway.
+
+  Args:
+    config: reads task and env.simulator.
+  """
+  return config.env.simulator if config.task.startswith('highway_') else None
 
 
 def signature(
@@ -87,3 +103,10 @@ def signature(
     return f'{space.dtype} {space.shape}'
   return {key: describe(space) for key, space in
           sorted({**obs_space, **act_space}.items())}
+
+
+def _check_simulator(suite):
+  if suite != 'highway':
+    raise ConfigError(
+        "env.simulator is envpool, which is for the suite 'highway' alone, not "
+        f"for '{suite}'. Leave it at highway-env, which others ignore.")

@@ -219,19 +219,21 @@ class Adapter:
   """
 
   def __init__(
-      self, space: gym.Space, *, scale: float = 1.0,
+      self, space: gym.Space, *, scale: float | Sequence[float] = 1.0,
       axes: Sequence[int] | None = None, bounds: bool = True):
     """Plans the conversion of each part of the space.
 
     Args:
       space: observation space of the environment.
-      scale: factor for float Boxes.
+      scale: factor for float Boxes, or one for each place along their last
+        axis.
       axes: transposition that brings uint8 [., ., .] Boxes to [H, W, C]; None
         takes them as [H, W, C], or as [C, H, W] where only that can be meant.
       bounds: refuse observations outside of finite bounds.
 
     Raises:
-      ConfigError: a part of the space is not supported.
+      ConfigError: a part of the space is not supported, or has another
+        number of factors.
     """
     self._leaves = {}
     for path, leaf in _flatten(space):
@@ -353,14 +355,15 @@ def combinations(space: gym.Space) -> tuple[int, ...] | None:
 
 
 def make(
-    name: str, kwargs: Mapping[str, Any], *, scale: float = 1.0,
+    name: str, kwargs: Mapping[str, Any], *,
+    scale: float | Sequence[float] = 1.0,
     render: bool | Container[int] = False, **options: Any) -> Env:
   """Makes a registered Gymnasium environment, `Id-v0` or `module:Id-v0`.
 
   Args:
     name: id of the environment.
     kwargs: arguments of its constructor.
-    scale: factor for float observations.
+    scale: factor for float observations, see Adapter.
     render: collect frames, see Env.
     **options: `action_repeat` and `time_limit` of Env.
 
@@ -429,7 +432,7 @@ class _Leaf:
     self._path = path
     self._name = f"observation '{'.'.join(path)}'" if path else 'observation'
     self._space = space
-    self._scale = np.float32(1)
+    self._scale = None
     self._low = self._high = None
     if _is_image(space):
       self._axes = _image_axes(space, axes)
@@ -440,7 +443,7 @@ class _Leaf:
     if isinstance(space, gym.spaces.Box):
       count = math.prod(space.shape)
       if np.issubdtype(space.dtype, np.floating):
-        self._scale = np.float32(scale)
+        self._scale = self._factors(scale)
       elif space.dtype == np.uint8:
         self._scale = np.float32(1 / 255)
       low, high = space.low.astype(float), space.high.astype(float)
@@ -500,12 +503,26 @@ class _Leaf:
       starts = np.cumsum((0,) + sizes[:-1])
       hot[starts + np.ravel(value - self._low)] = 1
       return hot
-    value = np.array(value, np.float32).ravel()
-    if self._scale != 1:
+    value = np.array(value, np.float32)
+    if self._scale is not None:
       value *= self._scale
+    value = value.ravel()
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')
     return value
+
+
+  def _factors(self, scale):
+    """Returns what to multiply with, [] or [last axis]; None for ones."""
+    shape = self._space.shape
+    factors = np.asarray(scale, np.float32)
+    if factors.ndim and factors.shape != shape[-1:]:
+      expected = f'{shape[-1]}, one for each place along its last axis' if (
+          shape) else 'a single number'
+      raise ConfigError(
+          f"'env.obs_scale' has {len(factors)} numbers, but the {self._name} "
+          f'has the shape {shape}: expected {expected}.')
+    return None if (factors == 1).all() else factors
 
 
 def _flatten(space, path=()):

@@ -1,6 +1,6 @@
 """Environments of highway-env, with its configuration checked."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 import dis
 import inspect
 import os
@@ -30,7 +30,8 @@ ACTIONS = {name: name for name in (
 
 
 def make(
-    name: str, overrides: Mapping[str, Any], *, scale: float = 1.0,
+    name: str, overrides: Mapping[str, Any], *,
+    scale: float | Sequence[float] = 1.0,
     render: bool | Container[int] = False, **options: Any) -> Env:
   """Makes an environment of highway-env.
 
@@ -39,7 +40,9 @@ def make(
   Args:
     name: id, such as highway-fast-v0.
     overrides: merged deeply into the configuration of the environment.
-    scale: factor for float observations.
+    scale: factor for float observations, or one for each feature: Kinematics
+      are divided by 200 m along the road, 4 m times the lanes across it, and
+      80 m/s.
     render: collect frames, one for each simulated instant.
     **options: `action_repeat` and `time_limit` of Env.
 
@@ -47,6 +50,36 @@ def make(
     ConfigError: unknown id or key, a value of the wrong kind, frequencies
       that do not divide, or several agents.
     EnvError: frames are black, or the environment fails.
+  """
+  env = configured(name, overrides, render)
+  plain = env.unwrapped
+  result = wrapped(
+      env, name, plain, scale=scale, render=render, logs={
+          'log_crashed': lambda env: env.vehicle.crashed,
+          'log_speed': lambda env: env.vehicle.speed}, **options)
+  stack = plain.config['observation'].get('stack_size', 1)
+  if stack > 1:
+    result.advice.append(
+        f'env.config.observation.stack_size is {stack}, but after a reset only '
+        'the newest frame is filled. Set it to 1: the world model remembers.')
+  if render:
+    result.fps = float(plain.config['simulation_frequency'])
+    plain.set_record_video_wrapper(_Recorder(result))
+  return result
+
+
+def configured(
+    name: str, overrides: Mapping[str, Any],
+    render: bool | Container[int] = False) -> gym.Env:
+  """Makes the plain environment of an id, with its configuration checked.
+
+  Args:
+    name: id, such as highway-fast-v0.
+    overrides: merged deeply into the configuration of the environment.
+    render: let it render rgb_array.
+
+  Raises:
+    ConfigError, EnvError: see `make`.
   """
   import highway_env  # Registers the ids. Slow, and not for other suites.
   task = f'highway_{name}'
@@ -74,24 +107,33 @@ def make(
     raise kind(
         f"Environment '{task}' fails with env.config {plainly(overrides)}: "
         f'{type(error).__name__}: {error}') from error
+  return env
+
+
+def wrapped(
+    env: gym.Env, name: str, plain: gym.Env, *, scale: float | Sequence[float],
+    render: bool | Container[int], logs: Mapping[str, Callable],
+    **options: Any) -> Env:
+  """Puts an environment behind the dict interface and looks at its frames.
+
+  Args:
+    env: gives the observations of `plain`.
+    name: id.
+    plain: from `configured`; its configuration and space are read.
+    scale, render: see `make`.
+    logs, **options: see Env.
+
+  Raises:
+    ConfigError: a space is not supported.
+    EnvError: frames are black, or the environment fails.
+  """
   adapter = Adapter(
-      env.observation_space, scale=scale,
+      plain.observation_space, scale=scale,
       axes=(2, 1, 0),  # Plain images are [C, W, H].
       bounds=False)  # Several spaces are narrower than their observations.
   result = Env(
-      env, task, adapter, logs={
-          'log_crashed': lambda env: env.vehicle.crashed,
-          'log_speed': lambda env: env.vehicle.speed},
-      render=render, **options)
-  _check_frames(result, config, render)
-  if config['observation'].get('stack_size', 1) > 1:
-    result.advice.append(
-        f"env.config.observation.stack_size is "
-        f"{config['observation']['stack_size']}, but after a reset only the "
-        'newest frame is filled. Set it to 1: the world model remembers.')
-  if render:
-    result.fps = float(config['simulation_frequency'])
-    plain.set_record_video_wrapper(_Recorder(result))
+      env, f'highway_{name}', adapter, logs=logs, render=render, **options)
+  _check_frames(result, plain.unwrapped.config, render)
   return result
 
 
@@ -215,6 +257,16 @@ def _typed(default, given, path):
           f'is {shape!r}.')
     base['observation_shape'] = tuple(shape)  # A list fails in highway-env.
   return base
+
+
+def parameters(kind: str) -> dict[str, Any]:
+  """Returns the arguments of an observation type and their defaults."""
+  from highway_env.envs.common import observation
+  cls = getattr(observation, OBSERVATIONS[kind])
+  result = _parameters(cls)
+  if result.get('features', 0) is None:
+    result['features'] = cls.FEATURES
+  return result
 
 
 def _parameters(cls):

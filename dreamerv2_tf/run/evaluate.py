@@ -64,7 +64,7 @@ def run(
     fps = pool.fps
   record = {
       **summarize(results), 'episodes': len(results), 'seed': seed,
-      'step': step}
+      'step': step, 'simulator': envlib.simulator(config)}
   name = f'eval-{step}-{seed}-{episodes}'
   if overrides:  # Another world: another file.
     name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'

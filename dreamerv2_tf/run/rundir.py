@@ -98,7 +98,8 @@ class RunDir:
 
   def start(
       self, step: int, argv: Sequence[str],
-      changed: Mapping[str, tuple] | None = None) -> None:
+      changed: Mapping[str, tuple] | None = None,
+      simulator: str | None = None) -> None:
     """Adds a start to the history in `run.json`; clears a killed run's debris.
 
     A `failure.json` of the start before moves into its entry.
@@ -107,6 +108,7 @@ class RunDir:
       step: environment steps before action repeat, 0 in a new run.
       argv: command line.
       changed: dotted key to (old, new) value, from `changed`.
+      simulator: what simulates the training environments, if that is known.
 
     Raises:
       StorageError: the record can not be written.
@@ -125,7 +127,7 @@ class RunDir:
         history[-1]['failure'] = _read(failure)
     history.append({
         'time': _now(), 'host': socket.gethostname(), 'pid': os.getpid(),
-        'step': int(step), 'argv': list(argv),
+        'step': int(step), 'argv': list(argv), 'simulator': simulator,
         'changed': {k: list(v) for k, v in (changed or {}).items()},
         'versions': versions()})
     record = {
@@ -292,7 +294,8 @@ def check_changed(logdir: str | os.PathLike, diff: Mapping[str, tuple]) -> None:
 def versions() -> dict[str, str | None]:
   """Returns the versions of this package and those that decide its results."""
   names = (
-      'dreamerv2_tf', 'tensorflow', 'numpy', 'gymnasium', 'highway-env')
+      'dreamerv2_tf', 'tensorflow', 'numpy', 'gymnasium', 'highway-env',
+      'envpool')
   result = {'python': platform.python_version()}
   for name in names:
     try:

@@ -160,7 +160,8 @@ class Trainer:
         lambda line: self._terminal.message(line))
     self._learner = Learner(self.agent, config, self._folder, self._profile)
     self._restored = self._restore()
-    folder.start(int(self.step), sys.argv, diff)
+    folder.start(
+        int(self.step), sys.argv, diff, envs.simulator(config))
     config.save(folder.config_path)
     self._open_outputs(began)
 

@@ -16,7 +16,8 @@ from dreamerv2_tf.errors import NonFiniteError
 
 def factory(task='gym_toys:Counter-v0', **env_config):
   config = types.SimpleNamespace(
-      env=types.SimpleNamespace(config=env_config, obs_scale=1.0),
+      env=types.SimpleNamespace(
+          config=env_config, obs_scale=1.0, simulator='highway-env'),
       action_repeat=1, time_limit=0)
   return functools.partial(envs.make, task, config)
 

@@ -13,7 +13,8 @@ from dreamerv2_tf.errors import ConfigError, EnvError, NonFiniteError
 
 
 def config(env_config=None, scale=1.0, **kwargs):
-  env = types.SimpleNamespace(config=env_config or {}, obs_scale=scale)
+  env = types.SimpleNamespace(
+      config=env_config or {}, obs_scale=scale, simulator='highway-env')
   return types.SimpleNamespace(
       **{'env': env, 'action_repeat': 1, 'time_limit': 0, **kwargs})
 
@@ -98,6 +99,26 @@ def test_adapter_by_hand(space, plain, key, want):
   np.testing.assert_array_equal(got[key], np.asarray(want))
   assert got[key].shape == adapter.spaces[key].shape
   assert got[key].dtype == adapter.spaces[key].dtype
+
+
+def test_a_list_scales_each_place_along_the_last_axis():
+  adapter = envs.Adapter(
+      gym.spaces.Dict(
+          cars=gym.spaces.Box(-9, 9, (2, 3), np.float64),
+          gear=gym.spaces.Discrete(2)), scale=(1, 10, 0.5))
+  got = pickle.loads(pickle.dumps(adapter))(
+      {'cars': np.array([[1, 2, 4], [3, 4, 8.0]]), 'gear': 1})
+  assert got['cars'].tolist() == [1, 20, 2, 3, 40, 4]
+  assert got['gear'].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize('shape, text', [
+    ((2, 3), r"'env.obs_scale' has 2 numbers, but the observation has the "
+             r'shape \(2, 3\): expected 3, one for each place along its last'),
+    ((), r'has the shape \(\): expected a single number')])
+def test_a_list_of_another_length_is_refused(shape, text):
+  with pytest.raises(ConfigError, match=text):
+    envs.Adapter(gym.spaces.Box(-9, 9, shape), scale=(1, 2))
 
 
 def test_adapter_never_shares_memory():

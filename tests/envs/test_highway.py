@@ -17,7 +17,8 @@ FAST = 'highway_highway-fast-v0'
 
 
 def make(task=FAST, env_config=None, scale=1.0, render=False, **kwargs):
-  env = types.SimpleNamespace(config=env_config or {}, obs_scale=scale)
+  env = types.SimpleNamespace(
+      config=env_config or {}, obs_scale=scale, simulator='highway-env')
   options = {'action_repeat': 1, 'time_limit': 0, **kwargs}
   return envs.make(
       task, types.SimpleNamespace(env=env, **options), render=render)
@@ -38,6 +39,16 @@ def test_kinematics_rows_are_scaled_vectors_with_logs():
     assert row['log_crashed'] == 0
     assert row['log_speed'].dtype == np.float32
   assert rows[0]['log_speed'] == 25 > rows[1]['log_speed'] > 20
+
+
+def test_each_feature_has_its_own_scale():
+  factors = (1, 15, 2.5, 20, 80)
+  plain, scaled = make(), make(scale=factors)
+  cars = plain.reset(3)['vector'].reshape(5, 5)
+  np.testing.assert_array_equal(
+      scaled.reset(3)['vector'].reshape(5, 5), cars * np.float32(factors))
+  with pytest.raises(ConfigError, match=r'has 2 numbers.*shape \(5, 5\)'):
+    make(scale=(1, 15))
 
 
 def test_a_crash_is_terminal_and_logged():

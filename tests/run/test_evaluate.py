@@ -16,7 +16,7 @@ from dreamerv2_tf.run import evaluate, train
 
 KEYS = {
     'return_mean', 'return_std', 'return_ci95', 'length_mean', 'crash_rate',
-    'speed_mean', 'episodes', 'seed', 'step'}
+    'speed_mean', 'episodes', 'seed', 'step', 'simulator'}
 
 
 @pytest.fixture
@@ -60,6 +60,7 @@ class TestHighway:
     assert set(record) == KEYS
     assert (record['episodes'], record['seed']) == (3, 10_000)
     assert record['step'] == runs.newest(highway[preset]).step
+    assert record['simulator'] == 'highway-env'  # Of the training.
     assert 0 < record['return_mean'] <= 30
     half = 1.96 * record['return_std'] / 3 ** 0.5
     assert record['return_ci95'] == pytest.approx(

@@ -224,13 +224,15 @@ class TestRecords:
     (tmp_path / '.tmp-1-debris').touch()
     with rundir.RunDir(tmp_path) as folder:
       folder.start(0, ['dreamerv2', '--seed', '1'])
-      folder.start(500, ['dreamerv2'], {'model_opt.lr': (1e-4, 2e-4)})
+      folder.start(
+          500, ['dreamerv2'], {'model_opt.lr': (1e-4, 2e-4)}, 'envpool')
     record = json.loads((tmp_path / 'run.json').read_text())
     assert record['versions']['numpy'] and record['versions']['python']
     assert record['machine']['cores'] >= 1 and record['machine']['processor']
     one, two = record['history']
     assert one['argv'] == ['dreamerv2', '--seed', '1'] and one['changed'] == {}
     assert two['step'] == 500
+    assert (one['simulator'], two['simulator']) == (None, 'envpool')
     assert two['changed'] == {'model_opt.lr': [1e-4, 2e-4]}
     assert not list(tmp_path.glob('.tmp-*'))
 
