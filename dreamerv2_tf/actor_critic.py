@@ -1,7 +1,9 @@
 """The behaviour: learned inside the dreams of the world model."""
 
 from collections.abc import Callable, Mapping
+import itertools
 
+import numpy as np
 import tensorflow as tf
 
 from . import rlmath, tfutils
@@ -10,10 +12,10 @@ from .nets import layers
 from .nets.mlp import MLP
 from .nets.optimizer import Optimizer
 from .nets.rssm import State
-from .tfutils import sg
+from .tfutils import sg, split
 from .world_model import WorldModel
 
-ACTOR_GRADS = ('auto', 'dynamics', 'reinforce', 'both')
+ACTOR_GRADS = ('auto', 'dynamics', 'reinforce', 'both', 'lookahead')
 
 Seq = Mapping[str, tf.Tensor]
 
@@ -54,6 +56,11 @@ class ActorCritic(tfutils.Module):
           f"'{self._grad}'.")
     if self._grad == 'auto':
       self._grad = 'reinforce' if discrete else 'dynamics'
+    if self._grad == 'lookahead' and not discrete:
+      raise ConfigError(
+          'actor_grad lookahead tries every action, but the actions are '
+          'continuous. Use dynamics, reinforce or both.')
+    self._action_dim = action_dim
     actor = dict(config.actor)
     if actor['dist'] == 'auto':
       actor['dist'] = 'onehot' if discrete else 'trunc_normal'
@@ -90,16 +97,32 @@ class ActorCritic(tfutils.Module):
     Returns:
       Metrics, [] each.
     """
+    count = self._config.actor_critic_steps
+    for update_seed in [seed] if count == 1 else split(seed, count):
+      metrics = self._update(
+          world_model, start, is_terminal, reward_fn, update_seed)
+    return metrics
+
+  def _update(self, world_model, start, is_terminal, reward_fn, seed):
+    """Takes one gradient step of actor and critic in new dreams."""
+    if self._config.imag_starts:
+      start, is_terminal = _draw(
+          (start, is_terminal), self._config.imag_starts,
+          tf.random.fold_in(seed, 1))
     with tf.GradientTape() as actor_tape:
       # Reinforce gradients do not pass through the dream.
       seq = world_model.imagine(
           self.actor, start, is_terminal, self._config.imag_horizon, seed,
-          cut=self._grad == 'reinforce')
+          cut=self._grad in ('reinforce', 'lookahead'))
       seq['reward'], mets = self.rewnorm(reward_fn(seq))
       metrics = {f'reward_{k}': v for k, v in mets.items()}
       target, value, mets = self.target(seq)
       metrics.update(mets)
-      actor_loss, mets = self.actor_loss(seq, target, value)
+      if self._grad == 'lookahead':
+        actor_loss, mets = self.lookahead_loss(
+            world_model, seq, reward_fn, tf.random.fold_in(seed, 2))
+      else:
+        actor_loss, mets = self.actor_loss(seq, target, value)
       metrics.update(mets)
     with tf.GradientTape() as critic_tape:
       critic_loss, mets = self.critic_loss(seq, target)
@@ -185,6 +208,90 @@ class ActorCritic(tfutils.Module):
     metrics['actor_ent_scale'] = ent_scale
     return loss, metrics
 
+  def lookahead_loss(
+      self, world_model: WorldModel, seq: Seq,
+      reward_fn: Callable[[Seq], tf.Tensor],
+      seed: tf.Tensor) -> tuple[tf.Tensor, dict]:
+    """Computes a loss that draws the actor to the actions that pay.
+
+        L(psi) = -E[ sum_a  p(a | z) * ln pi(a | z) ],
+        p(a | z) = softmax_a(Q(z, a) / eta)
+
+    Q is what `lookahead` returns and eta `actor_ent`; p maximises the
+    expectation of Q plus eta times the entropy. In contrast to a policy
+    gradient, which is proportional to pi(a | z), the loss does not vanish for
+    an action that the policy has given up.
+
+    Args:
+      world_model: to dream with.
+      seq: a dream, [H + 1, N, ...]; the first `lookahead.states` of its
+        states are judged, times their weights.
+      reward_fn: maps a dream to rewards.
+      seed: [2], int.
+
+    Returns:
+      loss: [], float32, nats.
+      metrics: [] each.
+
+    Paper: the target is the policy improvement of arXiv 1806.06920 (MPO),
+      Section 4, with a uniform prior.
+    """
+    count = min(self._config.lookahead.states, self._config.imag_horizon)
+    states = tfutils.flatten({
+        k: sg(v[:count]) for k, v in seq.items()
+        if k in ('stoch', 'deter', 'logit', 'mean', 'std')})
+    gain = self.lookahead(
+        world_model, states, reward_fn, seed,
+        horizon=self._config.lookahead.horizon,
+        samples=self._config.lookahead.samples)
+    ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
+    aim = tf.nn.softmax(gain / tf.maximum(ent_scale, 1e-6), 0)
+    dist = self.actor(world_model.rssm.get_feat(states))
+    logs = tf.transpose(tf.nn.log_softmax(dist.logits_parameter()))
+    weight = tf.reshape(sg(seq['weight'][:count]), [-1])
+    loss = -tf.reduce_mean(weight * tf.reduce_sum(sg(aim) * logs, 0))
+    best = tf.reduce_max(gain, 0)
+    return loss, {
+        'actor_ent': tf.reduce_mean(dist.entropy()),
+        'actor_ent_scale': ent_scale,
+        'lookahead_gain': tf.reduce_mean(best - tf.reduce_mean(gain, 0))}
+
+  def lookahead(
+      self, world_model: WorldModel, states: State,
+      reward_fn: Callable[[Seq], tf.Tensor], seed: tf.Tensor, *,
+      horizon: int, samples: int, depth: int = 1) -> tf.Tensor:
+    """Dreams what comes of every action, or sequence of actions.
+
+    Args:
+      world_model: to dream with.
+      states: [N, ...].
+      reward_fn: maps a dream to rewards.
+      seed: [2], int; no two dreams share their noise.
+      horizon: steps of the dreams, the given actions included; above depth.
+        Further actions are those of the actor, and the critic's value stands
+        for what comes behind.
+      samples: dreams of each sequence.
+      depth: actions of a sequence.
+
+    Returns:
+      [A ** depth, N], float32; return from the state after the first action
+      on, mean over the dreams; no gradient. Sequences are sorted by their
+      first action, then by the second.
+    """
+    count, actions = states['deter'].shape[0], self._action_dim
+    plans = list(itertools.product(range(actions), repeat=depth))
+    tiled = tf.nest.map_structure(
+        lambda x: tf.tile(
+            x[None], [len(plans) * samples] + [1] * x.shape.rank), states)
+    first = tf.one_hot(np.transpose(plans * samples), actions)
+    dream = world_model.imagine(
+        self.actor, tiled, None, horizon, seed, cut=True,
+        first=tf.repeat(first, count, 1))
+    dream['reward'] = self.rewnorm.transform(reward_fn(dream))
+    target, _, _ = self.target(dream)
+    return sg(tf.reduce_mean(
+        tf.reshape(target[1], [samples, len(plans), count]), 0))
+
   def critic_loss(
       self, seq: Seq, target: tf.Tensor) -> tuple[tf.Tensor, dict]:
     """Computes the loss of the critic; Equation 5.
@@ -221,3 +328,12 @@ class ActorCritic(tfutils.Module):
     for path, slow in self.target_critic.named_variables().items():
       slow.assign(mix * source[path] + (1 - mix) * slow)
     self.updates.assign_add(1)
+
+
+def _draw(tree, count, seed):
+  """Draws `count` of the B * T rows, without putting back; [count, 1, ...]."""
+  flat = tfutils.flatten(tree)
+  total = tf.nest.flatten(flat)[0].shape[0]
+  order = tf.argsort(tf.random.stateless_uniform([total], seed))
+  return tf.nest.map_structure(
+      lambda x: tf.gather(x, order[:count])[:, None], flat)

@@ -73,6 +73,10 @@ class Agent(tfutils.Module):
     self._adapter = adapter or dict
     self._actions = actions or (lambda action: action)
     self._discrete = isinstance(action, gym.spaces.Discrete)
+    if config.eval_lookahead.depth and not self._discrete:
+      raise ConfigError(
+          'eval_lookahead.depth must be 0 with continuous actions but is '
+          f'{config.eval_lookahead.depth}: there are no sequences to try.')
     self.action_dim = int(action.n if self._discrete else action.shape[0])
     self._dtype = tfutils.compute_dtype(config.precision)
     seed = int(config.seed)
@@ -250,7 +254,9 @@ class Agent(tfutils.Module):
     latent = nets.rssm.filter(
         state['latent'], state['action'], embed, is_first, seed, sample)
     feat = nets.rssm.get_feat(latent)
-    if mode == 'eval':
+    if mode == 'eval' and self.config.eval_lookahead.depth:
+      action = self._look_ahead(latent, seed)
+    elif mode == 'eval':
       action = nets.actor(feat).mode()
     else:
       actor = nets.explorer if mode == 'explore' else nets.actor
@@ -262,9 +268,8 @@ class Agent(tfutils.Module):
     seed = self._fold(3, self.train_calls)
     model_seed, task_seed, expl_seed = tfutils.split(seed, 3)
     state, outputs, metrics = self.world_model.train(data, state, model_seed)
-    reward = lambda seq: self.world_model.heads['reward'](seq['feat']).mode()
     metrics.update(self.actor_critic.train(
-        self.world_model, outputs['post'], data['is_terminal'], reward,
+        self.world_model, outputs['post'], data['is_terminal'], self._reward,
         task_seed))
     if self.explorer:
       mets = self.explorer.train(self.world_model, outputs, data, expl_seed)
@@ -272,6 +277,24 @@ class Agent(tfutils.Module):
     with tf.control_dependencies(list(metrics.values())):
       self.train_calls.assign_add(1)  # Only if all losses are finite.
     return state, metrics
+
+  def _reward(self, seq):
+    return self.world_model.heads['reward'](seq['feat']).mode()
+
+  def _look_ahead(self, latent, seeds):
+    """Takes the first of the actions that dreams end best with; seeds [N, 2].
+
+    Rows one by one, so that none depends on those beside it.
+    """
+    shape = self.config.eval_lookahead
+    def choose(row):
+      state, seed = row
+      gain = self.actor_critic.lookahead(
+          self.world_model, tf.nest.map_structure(lambda x: x[None], state),
+          self._reward, tf.random.fold_in(seed, 1), **shape)
+      best = tf.argmax(gain[:, 0]) // self.action_dim ** (shape.depth - 1)
+      return tf.one_hot(best, self.action_dim)
+    return tf.map_fn(choose, (latent, seeds), fn_output_signature=tf.float32)
 
   def _report(self, data):
     wm = self.world_model

@@ -1,6 +1,6 @@
 """The Python interface: load a trained agent, train in any environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import copy
 import functools
 import pathlib
@@ -17,7 +17,7 @@ from .run import train as training
 
 def load(
     logdir: str, checkpoint: str = 'latest',
-    env: gym.Env | None = None) -> Agent:
+    env: gym.Env | None = None, overrides: Sequence[str] = ()) -> Agent:
   """Loads the agent of a run; its `act` takes plain Gymnasium observations.
 
   Args:
@@ -25,16 +25,18 @@ def load(
     checkpoint: latest, best or a step.
     env: an environment with the spaces of the training, if the run was
       trained in one that has no task name; it is reset and stepped once.
+    overrides: command line words that change the run's configuration, such
+      as `['--eval_lookahead.depth', '2']`.
 
   Raises:
-    ConfigError: there is no run.
+    ConfigError: there is no run, or wrong overrides.
     StateError: no such checkpoint, or it does not fit the environment.
     EnvError: the environment can not be built.
   """
   folder = pathlib.Path(logdir).expanduser()
   if env is not None and (folder / 'config.yaml').is_file():
     env = envs.wrap(env, Config.load(folder / 'config.yaml'))
-  agent, _, _ = evaluate.load_agent(folder, checkpoint, env=env)
+  agent, _, _ = evaluate.load_agent(folder, checkpoint, overrides, env)
   return agent
 
 

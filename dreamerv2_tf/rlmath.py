@@ -105,11 +105,15 @@ class StreamNorm(tfutils.Module):
     mag = tf.cast(tf.reduce_mean(tf.abs(inputs)), tf.float64)
     mix = tf.constant(self._momentum, tf.float64)
     self.mag.assign(mix * self.mag + (1 - mix) * mag)
-    outputs = inputs / (tf.cast(self.mag, inputs.dtype) + self._eps)
-    outputs *= self._scale
+    outputs = self.transform(inputs)
     metrics = {
         'mean': tf.reduce_mean(inputs),
         'std': tf.math.reduce_std(inputs),
         'normed_mean': tf.reduce_mean(outputs),
         'normed_std': tf.math.reduce_std(outputs)}
     return outputs, metrics
+
+  def transform(self, inputs: tf.Tensor) -> tf.Tensor:
+    """Normalises inputs, [...], float32, and leaves the magnitude."""
+    mag = tf.cast(self.mag, inputs.dtype)
+    return inputs / (mag + self._eps) * self._scale

@@ -17,7 +17,7 @@ CHOICES = {
     'env.simulator': ('highway-env', 'envpool'),
     'clip_rewards': ('identity', 'sign', 'tanh'),
     'expl_behavior': ('greedy', 'Random', 'Plan2Explore', 'ModelLoss'),
-    'actor_grad': ('auto', 'reinforce', 'dynamics', 'both'),
+    'actor_grad': ('auto', 'reinforce', 'dynamics', 'both', 'lookahead'),
 }
 
 # Numbers that may change over time. Name of the schedule to its number of
@@ -36,7 +36,10 @@ RANGES = (
     (r'dataset\.batch|replay\.minlen|replay\.ram|render_size', 1, None),
     (r'rssm\.(ensemble|hidden|deter|stoch)|disag_models', 1, None),
     (r'.*\.(units|cnn_depth|cnn_kernels|mlp_layers)', 1, None),
-    (r'dataset\.length|imag_horizon', 2, None),
+    (r'dataset\.length|imag_horizon|lookahead\.horizon', 2, None),
+    (r'actor_critic_steps|lookahead\.states|.*lookahead\.samples', 1, None),
+    (r'overshooting\.(steps|scale)|imag_starts', 0, None),
+    (r'eval_lookahead\.depth', 0, None),
     (r'seed|prefill|pretrain|log_every|eval_every|eval_envs', 0, None),
     (r'max_env_failures|max_skipped_updates|time_limit|expl_until', 0, None),
     (r'replay\.(capacity|maxlen)|rssm\.discrete|.*\.layers|kl\.free', 0, None),
@@ -127,6 +130,12 @@ def check(config: Mapping[str, Any]) -> None:
     raise ConfigError(
         f"'replay.maxlen' must be 0 or at least replay.minlen ({minlen}) but "
         f'is {maxlen}.')
+  depth, horizon = (
+      config['eval_lookahead.depth'], config['eval_lookahead.horizon'])
+  if horizon <= depth:
+    raise ConfigError(
+        f"'eval_lookahead.horizon' must be above eval_lookahead.depth ({depth})"
+        f' but is {horizon}.')
   offset, length = config['disag_offset'], config['dataset.length']
   if offset >= length:
     raise ConfigError(

@@ -60,6 +60,10 @@ class WorldModel(tfutils.Module):
           f"grad_heads names {', '.join(unknown)} but the heads are "
           f"{', '.join(self.heads)}. The discount head exists only with "
           'pred_discount.')
+    if config.overshooting.steps >= config.dataset.length:
+      raise ConfigError(
+          'overshooting.steps must be below dataset.length '
+          f'({config.dataset.length}) but is {config.overshooting.steps}.')
     self.model_opt = Optimizer(
         'model', self.named_variables(), **config.model_opt,
         mixed=init.dtype == tf.float16)
@@ -121,10 +125,14 @@ class WorldModel(tfutils.Module):
         losses[key] = -tf.reduce_mean(likes[key])
         if name == 'decoder':
           metrics.update(_reconstruction(key, dist, data[key]))
-    loss = tf.add_n([
-        tf.cast(self._config.loss_scales.get(k, 1.0), tf.float32) * v
-        for k, v in losses.items()])
+    scale = lambda k: tf.cast(
+        self._config.loss_scales.get(k, 1.0), tf.float32)
+    loss = tf.add_n([scale(k) * v for k, v in losses.items()])
     metrics.update({f'{name}_loss': value for name, value in losses.items()})
+    ahead = self.overshooting(data, prior, tf.random.fold_in(seed, 1))
+    for key, value in ahead.items():
+      loss += scale(key) * self._config.overshooting.scale * value
+      metrics[f'ahead_{key}_loss'] = value
     metrics['model_kl'] = tf.reduce_mean(kl_value)
     entropy = lambda s: tf.reduce_mean(self.rssm.get_dist(s).entropy())
     metrics['prior_ent'] = entropy(prior)
@@ -135,9 +143,69 @@ class WorldModel(tfutils.Module):
     last = tf.nest.map_structure(lambda x: sg(x[:, -1]), post)
     return loss, last, outputs, metrics
 
+  def overshooting(
+      self, data: Data, prior: State, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    r"""Asks the heads about states that were predicted, not filtered.
+
+        Actions:             a1 ->  a2 ->  a3
+                              \      \      \
+        1 step ahead:   [z0]-> p1     p2     p3     each from its posterior
+        2 steps ahead:         p1 ->  p2     p3     each from the p before it
+        3 steps ahead:                p2 ->  p3
+        Targets:              [x1]   [x2]   [x3]    where no episode began
+
+    The KL alone makes predictions resemble posteriors, in nats that are
+    mostly about observations; nothing asks whether an end or a reward is
+    foreseen. Dreams start where this loss trains.
+
+    Args:
+      data: preprocessed, [B, T, ...].
+      prior: states one step ahead, [B, T, ...].
+      seed: [2], int.
+
+    Returns:
+      Of each head in `overshooting.heads`, or key of the decoder, the sum of
+      the mean losses of each distance; [], float32, nats. Empty if
+      `overshooting.steps` is 0.
+
+    Paper: the idea is that of latent overshooting, arXiv 1811.04551,
+      Section 4, for heads instead of the KL.
+    """
+    steps, names = (
+        self._config.overshooting.steps, self._config.overshooting.heads)
+    if not steps:
+      return {}
+    inside = ~data['is_first']
+    state, valid = prior, inside
+    feats, masks = [self.rssm.get_feat(state)], [valid]
+    for distance, step_seed in enumerate(split(seed, steps)[1:], 1):
+      shape = [valid.shape[0], valid.shape[1] - 1]
+      state = self.rssm.img_step(
+          flatten(tf.nest.map_structure(lambda x: x[:, :-1], state)),
+          flatten(data['action'][:, distance:]), step_seed)
+      state = tf.nest.map_structure(
+          lambda x, shape=shape: tf.reshape(x, shape + x.shape[1:]), state)
+      valid = valid[:, :-1] & inside[:, distance:]
+      feats.append(self.rssm.get_feat(state))
+      masks.append(valid)
+    later = lambda x: tf.concat([x[:, i:] for i in range(steps)], 1)
+    weight = tf.concat([
+        tf.cast(x, tf.float32) / tf.maximum(
+            tf.reduce_sum(tf.cast(x, tf.float32)), 1.0) for x in masks], 1)
+    feat = tf.concat(feats, 1)
+    losses = {}
+    for name in (name for name in names if name in self.heads):
+      dists = self.heads[name](feat)
+      for key, dist in (
+          dists if isinstance(dists, dict) else {name: dists}).items():
+        like = dist.log_prob(later(tf.cast(data[key], tf.float32)))
+        losses[key] = -tf.reduce_sum(weight * like)
+    return losses
+
   def imagine(
       self, policy: Callable, start: State, is_terminal: tf.Tensor | None,
-      horizon: int, seed: tf.Tensor, cut: bool = False) -> dict[str, tf.Tensor]:
+      horizon: int, seed: tf.Tensor, cut: bool = False,
+      first: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
     """Rolls the policy out in the prior from every state of a batch.
 
         Policies:          p1    p2    p3    p_i at z_(i-1) makes a_i.
@@ -156,6 +224,8 @@ class WorldModel(tfutils.Module):
       seed: [2], int.
       cut: stop the gradients of actions and states, so that those of
         `log_prob` and `entropy` reach the policy alone; cheaper.
+      first: [D, N, A], D < H; actions a1 to aD in the policy's place. Their
+        log_prob and entropy are zero.
 
     Returns:
       States, `feat`, `action`, `discount` (with gamma inside), `weight`, and
@@ -179,8 +249,16 @@ class WorldModel(tfutils.Module):
       return {
           **tf.nest.map_structure(stop, state), 'action': action,
           'log_prob': dist.log_prob(action), 'entropy': dist.entropy()}
-    seq = tfutils.scan(step, tf.random.split(seed, horizon), start)
-    seq = {k: tf.concat([start[k][None], v], 0) for k, v in seq.items()}
+    seeds = tf.random.split(seed, horizon)
+    begin = [start]
+    for i, action in enumerate([] if first is None else tf.unstack(first)):
+      begin.append({
+          **start, **self.rssm.img_step(begin[-1], action, seeds[i]),
+          'action': action})
+    seq = tfutils.scan(step, seeds[len(begin) - 1:], begin[-1])
+    seq = {
+        k: tf.concat([tf.stack([x[k] for x in begin]), v], 0)
+        for k, v in seq.items()}
     seq['feat'] = self.rssm.get_feat(seq)
     known = int(is_terminal is not None)  # Whether d0 is.
     feat = seq['feat'][known:]

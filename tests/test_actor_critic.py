@@ -388,6 +388,116 @@ def test_training_touches_actor_and_critic_and_copies_the_critic():
     np.testing.assert_array_equal(after[f'target_critic/{path}'], value)
 
 
+class Bandit:
+  """A world that stays as it is, whatever is done; remembers its starts."""
+
+  class rssm:  # noqa: N801  Stands for an instance.
+    get_feat = staticmethod(lambda state: state['deter'])
+
+  def __init__(self):
+    self.starts = []
+
+  def imagine(self, policy, start, is_terminal, horizon, seed, cut, first=None):
+    start = tf.reshape(start['deter'], [-1, F])
+    self.starts.append((start.numpy(), is_terminal))
+    count = start.shape[0]
+    dist = policy(start)
+    action = [tf.zeros([count, A])] + [
+        dist.sample(seed=seed + i) for i in range(horizon)]
+    if first is not None:
+      action[1:1 + len(first)] = tf.unstack(first)
+    ones = tf.ones([horizon + 1, count])
+    return {
+        'feat': tf.stack([start] * (horizon + 1)), 'deter': tf.stack(
+            [start] * (horizon + 1)), 'action': tf.stack(action),
+        'discount': ones, 'weight': ones * 0.5, 'log_prob': ones * 0,
+        'entropy': ones * 0}
+
+
+def payoff(seq):
+  """Action 1 pays 0.3."""
+  return 0.3 * seq['action'][..., 1]
+
+
+def make_bandit_player(**settings):
+  behavior, w = make(True, actor_grad='lookahead', **settings)
+  # The critic says 0 everywhere.
+  behavior.set_weights({
+      k: np.zeros_like(v) if 'critic' in k else v for k, v in w.items()} | {
+          'rewnorm/mag': np.array(1.0)})
+  return behavior
+
+
+def make_states(count):
+  return {'deter': tf.constant(
+      np.random.default_rng(3).normal(size=[1, count, F]), tf.float32)}
+
+
+def test_lookahead_returns_what_comes_of_each_sequence_of_actions():
+  behavior = make_bandit_player()
+  states = {'deter': make_states(N)['deter'][0]}
+  one = behavior.lookahead(
+      Bandit(), states, payoff, SEED, horizon=2, samples=3)
+  np.testing.assert_allclose(one, [[0.0] * N, [0.3] * N], rtol=1e-6)
+  two = behavior.lookahead(
+      Bandit(), states, payoff, SEED, horizon=3, samples=2, depth=2)
+  np.testing.assert_allclose(  # Lambda is 0.8, the critic 0.
+      two, np.outer([0, 0.8 * 0.3, 0.3, 0.3 + 0.8 * 0.3], np.ones(N)),
+      rtol=1e-5, atol=1e-7)
+
+
+def test_lookahead_draws_the_actor_to_the_softmax_of_what_it_found():
+  behavior = make_bandit_player(lookahead={'states': 2})
+  seq = Bandit().imagine(
+      behavior.actor, make_states(N), None, H, SEED, True)
+  loss, metrics = behavior.lookahead_loss(Bandit(), seq, payoff, SEED)
+  logs = tf.nn.log_softmax(
+      behavior.actor(seq['feat'][0]).logits_parameter()).numpy()
+  better = 1 / (1 + math.exp(-0.3 / 0.3))  # actor_ent is 0.3.
+  wanted = -0.5 * ((1 - better) * logs[:, 0] + better * logs[:, 1]).mean()
+  np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+  np.testing.assert_allclose(metrics['lookahead_gain'], 0.15, rtol=1e-5)
+
+
+def test_lookahead_revives_an_action_that_the_policy_has_given_up():
+  behavior = make_bandit_player(
+      actor_ent=0.01,
+      actor_opt={'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0})
+  weights = behavior.get_weights()
+  weights['actor/out/out/bias'] = np.array([30.0, -30.0], np.float32)
+  behavior.set_weights(weights)
+  behavior.train(Bandit(), make_states(N), tf.zeros([1, N], bool), payoff, SEED)
+  bias = behavior.get_weights()['actor/out/out/bias']
+  # The slope is that of a whole action, times the weight of 0.5.
+  np.testing.assert_allclose(bias, [29.5, -29.5], rtol=1e-4)
+
+
+def test_dreams_start_from_as_many_states_as_asked_for_drawn_without_return():
+  behavior = make_bandit_player(imag_starts=4)
+  world, states = Bandit(), make_states(6)
+  flags = tf.constant([[False, True] * 3])
+  behavior.train(world, states, flags, payoff, SEED)
+  start, terminal = world.starts[0]
+  rows = [states['deter'][0].numpy().tolist().index(x.tolist()) for x in start]
+  assert len(set(rows)) == 4
+  np.testing.assert_array_equal(terminal[:, 0], [row % 2 for row in rows])
+
+
+def test_several_updates_per_step_dream_anew_each_time():
+  behavior = make_bandit_player(actor_critic_steps=3, imag_starts=2)
+  world = Bandit()
+  behavior.train(
+      world, make_states(6), tf.zeros([1, 6], bool), payoff, SEED)
+  assert int(behavior.updates) == 3
+  starts = [x.tolist() for x, _ in world.starts[::2]]  # Others look ahead.
+  assert len(starts) == 3 and starts[0] != starts[1]
+
+
+def test_lookahead_needs_actions_that_can_be_listed():
+  with pytest.raises(ConfigError, match='actor_grad lookahead tries every'):
+    make(False, actor_grad='lookahead')
+
+
 def test_rewards_are_normalised():
   behavior, _ = make(reward_norm={'momentum': 0.0, 'scale': 2.0})
   metrics = behavior.train(
@@ -411,6 +521,6 @@ def test_auto_fits_the_actions():
 def test_unknown_gradient():
   config = configlib.resolve(['debug'])
   config = type(config)(config.to_dict() | {'actor_grad': 'reparam'})
-  with pytest.raises(ConfigError, match="both but is 'reparam'"):
+  with pytest.raises(ConfigError, match="both, lookahead but is 'reparam'"):
     ActorCritic(config, F, A, True, tf.Variable(0),
                 layers.Init(np.random.default_rng(0)))

@@ -289,6 +289,29 @@ def test_eval_actions_of_a_row_do_not_depend_on_other_rows(
       state1['latent']['stoch'][0], state['latent']['stoch'][1], atol=1e-5)
 
 
+def test_eval_looks_ahead_in_dreams_and_rows_stay_apart():
+  settings = {'eval_lookahead': {'depth': 2, 'horizon': 3, 'samples': 2}}
+  agent = make_agent(settings=settings)
+  # Of the nine sequences, one that begins with action 2 ends best.
+  weights = agent.get_weights()
+  agent.actor_critic.lookahead = lambda *args, depth, **kwargs: tf.constant(
+      [0.0, 1, 2, 3, 4, 5, 8, 7, 6])[:, None]
+  obs = make_obs()
+  output, _ = agent.policy(obs, mode='eval')
+  np.testing.assert_array_equal(output['action'], [[0, 0, 1]] * 4)
+  agent = make_agent(settings={**settings, 'seed': 3})
+  agent.set_weights(weights)
+  together, state = agent.policy(obs, mode='eval')
+  alone, _ = agent.policy({k: v[2:3] for k, v in obs.items()}, mode='eval')
+  np.testing.assert_array_equal(alone['action'][0], together['action'][2])
+  assert state['latent']['deter'].shape == (4, 8)
+
+
+def test_looking_ahead_needs_actions_that_can_be_listed():
+  with pytest.raises(ConfigError, match='eval_lookahead.depth must be 0'):
+    make_agent(discrete=False, settings={'eval_lookahead': {'depth': 1}})
+
+
 def test_eval_noise_of_one_is_uniform_and_differs_by_step():
   with eagerly():
     agent = make_agent(settings={'eval_noise': 1.0})

@@ -466,7 +466,63 @@ def test_half_precision_loses_little(dtype):
   np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
 
 
+def test_heads_are_asked_about_open_loop_predictions():
+  # With one class for each latent there is no chance in what is predicted.
+  model, _ = make_model(
+      {'vector': (5,)}, rssm={'stoch': 3, 'discrete': 1},
+      overshooting={'steps': 3, 'heads': ['reward', 'decoder'], 'scale': 2.0},
+      loss_scales={'reward': 5.0})
+  plain, _ = make_model(
+      {'vector': (5,)}, rssm={'stoch': 3, 'discrete': 1},
+      loss_scales={'reward': 5.0})
+  batch = make_batch({'vector': (5,)})
+  data = tensors(batch)
+  loss, _, outputs, metrics = model.loss(data, None, SEED)
+  losses = {'reward': 0.0, 'vector': 0.0}
+  targets = model.preprocess(data)
+  # Row 1 begins anew at time 2: nothing leads there from before.
+  pairs = {
+      1: [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)], 2: [(0, 0), (0, 1)],
+      3: [(0, 0)]}
+  for distance, starts in pairs.items():
+    for row, time in starts:
+      state = {k: v[row:row + 1, time] for k, v in outputs['post'].items()}
+      ahead = slice(time + 1, time + 1 + distance)
+      actions = data['action'][row:row + 1, ahead]
+      state = model.rssm.imagine(actions, state, SEED)
+      feat = model.rssm.get_feat(state)[:, -1]
+      for key, dist in {
+          'reward': model.heads['reward'](feat),
+          'vector': model.heads['decoder'](feat)['vector']}.items():
+        target = targets[key][row:row + 1, time + distance]
+        losses[key] -= float(dist.log_prob(target)[0]) / len(starts)
+  for key, value in losses.items():
+    np.testing.assert_allclose(metrics[f'ahead_{key}_loss'], value, rtol=1e-4)
+  without, _, _, others = plain.loss(data, None, SEED)
+  np.testing.assert_allclose(
+      loss, without + 2 * (5 * losses['reward'] + losses['vector']), rtol=1e-4)
+  assert not [name for name in others if 'ahead' in name]
+
+
+def test_dreams_can_begin_with_given_actions():
+  model, _ = make_model()
+  start = make_start(model)
+  given = np.eye(A, dtype=np.float32)[
+      np.random.default_rng(2).integers(A, size=[2, B * T])]
+  policy = lambda feat: OneHotDist(
+      tf.constant([[9.0, -9, -9]] * (B * T)), dtype=tf.float32)
+  seq = model.imagine(policy, start, None, 4, SEED, first=tf.constant(given))
+  np.testing.assert_array_equal(seq['action'][1:3], given)
+  np.testing.assert_array_equal(seq['action'][3:, :, 0], 1)
+  assert not seq['log_prob'][:3].numpy().any()
+  state = {k: v[0] for k, v in seq.items() if k in ('deter', 'stoch')}
+  deter = model.rssm.img_step(state, given[0], SEED)['deter']
+  np.testing.assert_allclose(seq['deter'][1], deter, rtol=1e-5)
+
+
 def test_unusable_settings_are_refused():
+  with pytest.raises(ConfigError, match='overshooting.steps must be below'):
+    make_model(**{'overshooting.steps': 8, 'dataset.length': 8})
   with pytest.raises(ConfigError, match='grad_heads names discount but the'):
     make_model(pred_discount=False)
   with pytest.raises(ConfigError, match='decoder.cnn_keys'):
