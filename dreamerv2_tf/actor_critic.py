@@ -30,6 +30,8 @@ class ActorCritic(tfutils.Module):
     False` takes the critic itself as the baseline, as in the paper.
   """
 
+  LIMIT = 6.0  # Of centred logits, where look-ahead drives them.
+
   def __init__(
       self, config: Mapping, feat_dim: int, action_dim: int, discrete: bool,
       step: tf.Variable, init: layers.Init):
@@ -212,15 +214,16 @@ class ActorCritic(tfutils.Module):
       self, world_model: WorldModel, seq: Seq,
       reward_fn: Callable[[Seq], tf.Tensor],
       seed: tf.Tensor) -> tuple[tf.Tensor, dict]:
-    """Computes a loss that draws the actor to the actions that pay.
+    r"""Computes a loss that draws the actor to the actions that pay.
 
-        L(psi) = -E[ sum_a  p(a | z) * ln pi(a | z) ],
-        p(a | z) = softmax_a(Q(z, a) / eta)
+        L(psi) = -E[ sum_a  sg(g_a) * l_a ],    l logits, less their mean
+        g_a = Q_a - eta ln pi_a - sum_b pi_b (Q_b - eta ln pi_b)
 
-    Q is what `lookahead` returns and eta `actor_ent`; p maximises the
-    expectation of Q plus eta times the entropy. In contrast to a policy
-    gradient, which is proportional to pi(a | z), the loss does not vanish for
-    an action that the policy has given up.
+    Q is what `lookahead` returns and eta `actor_ent`. The slope to a logit is
+    not proportional to the probability of the action, so an action that the
+    policy has given up comes back when it pays; and it is linear in Q, so
+    the noise of single dreams averages out. It vanishes at pi = softmax(Q /
+    eta). Logits beyond LIMIT are not driven further.
 
     Args:
       world_model: to dream with.
@@ -233,8 +236,8 @@ class ActorCritic(tfutils.Module):
       loss: [], float32, nats.
       metrics: [] each.
 
-    Paper: the target is the policy improvement of arXiv 1806.06920 (MPO),
-      Section 4, with a uniform prior.
+    Paper: arXiv 1906.00190 (NeuRD), Equation 10 with the threshold of
+      Section 4.
     """
     count = min(self._config.lookahead.states, self._config.imag_horizon)
     states = tfutils.flatten({
@@ -245,11 +248,16 @@ class ActorCritic(tfutils.Module):
         horizon=self._config.lookahead.horizon,
         samples=self._config.lookahead.samples)
     ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
-    aim = tf.nn.softmax(gain / tf.maximum(ent_scale, 1e-6), 0)
     dist = self.actor(world_model.rssm.get_feat(states))
-    logs = tf.transpose(tf.nn.log_softmax(dist.logits_parameter()))
+    logits = tf.transpose(dist.logits_parameter())
+    logits -= tf.reduce_mean(logits, 0)
+    logs = tf.nn.log_softmax(logits, 0)
+    gap = gain - ent_scale * logs
+    gap -= tf.reduce_sum(tf.exp(logs) * gap, 0)
+    free = tf.where(gap < 0, logits > -self.LIMIT, logits < self.LIMIT)
+    slope = sg(tf.where(free, gap, 0.0))
     weight = tf.reshape(sg(seq['weight'][:count]), [-1])
-    loss = -tf.reduce_mean(weight * tf.reduce_sum(sg(aim) * logs, 0))
+    loss = -tf.reduce_mean(weight * tf.reduce_sum(slope * logits, 0))
     best = tf.reduce_max(gain, 0)
     return loss, {
         'actor_ent': tf.reduce_mean(dist.entropy()),

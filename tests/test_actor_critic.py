@@ -446,30 +446,48 @@ def test_lookahead_returns_what_comes_of_each_sequence_of_actions():
       rtol=1e-5, atol=1e-7)
 
 
-def test_lookahead_draws_the_actor_to_the_softmax_of_what_it_found():
-  behavior = make_bandit_player(lookahead={'states': 2})
+def set_actor(behavior, logits):
+  """Makes the policy the same in every state."""
+  weights = {
+      k: np.zeros_like(v) if k.startswith('actor/') else v
+      for k, v in behavior.get_weights().items()}
+  weights['actor/out/out/bias'] = np.array(logits, np.float32)
+  behavior.set_weights(weights)
+
+
+def lookahead_slope(behavior, logits):
+  """The negative gradient of the loss to the bias of the logits."""
+  set_actor(behavior, logits)
   seq = Bandit().imagine(
       behavior.actor, make_states(N), None, H, SEED, True)
-  loss, metrics = behavior.lookahead_loss(Bandit(), seq, payoff, SEED)
-  logs = tf.nn.log_softmax(
-      behavior.actor(seq['feat'][0]).logits_parameter()).numpy()
-  better = 1 / (1 + math.exp(-0.3 / 0.3))  # actor_ent is 0.3.
-  wanted = -0.5 * ((1 - better) * logs[:, 0] + better * logs[:, 1]).mean()
-  np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+  with tf.GradientTape() as tape:
+    loss, metrics = behavior.lookahead_loss(Bandit(), seq, payoff, SEED)
   np.testing.assert_allclose(metrics['lookahead_gain'], 0.15, rtol=1e-5)
+  return -tape.gradient(loss, behavior.actor.out.out.bias).numpy()
 
 
-def test_lookahead_revives_an_action_that_the_policy_has_given_up():
-  behavior = make_bandit_player(
-      actor_ent=0.01,
-      actor_opt={'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0})
-  weights = behavior.get_weights()
-  weights['actor/out/out/bias'] = np.array([30.0, -30.0], np.float32)
-  behavior.set_weights(weights)
-  behavior.train(Bandit(), make_states(N), tf.zeros([1, N], bool), payoff, SEED)
-  bias = behavior.get_weights()['actor/out/out/bias']
-  # The slope is that of a whole action, times the weight of 0.5.
-  np.testing.assert_allclose(bias, [29.5, -29.5], rtol=1e-4)
+@pytest.mark.parametrize('logits, slope', [
+    # Uniform: gaps -0.15 and 0.15; half of each through the mean of the
+    # logits; the weight of all states is 0.5.
+    ([0.0, 0.0], 0.5 * 0.15),
+    # pi = softmax(Q / eta) = softmax(0, 0.3 / 0.3): nothing is left to gain.
+    ([-0.5, 0.5], 0.0),
+    # Beyond the limit: action 1, given up, comes back with a gap of 0.3 plus
+    # 60 eta; the other one, sure to be taken, has no gap.
+    ([30.0, -30.0], 0.5 * (0.3 + 0.3 * 60) / 2),
+])
+def test_lookahead_draws_the_actor_to_the_softmax_of_what_it_found(
+    logits, slope):
+  behavior = make_bandit_player(lookahead={'states': 2})
+  np.testing.assert_allclose(
+      lookahead_slope(behavior, logits), [-slope, slope],
+      rtol=1e-4, atol=1e-6)
+
+
+def test_lookahead_leaves_logits_beyond_the_limit_where_they_would_go_on():
+  behavior = make_bandit_player(lookahead={'states': 2}, actor_ent=0.0)
+  assert lookahead_slope(behavior, [-5.9, 5.9])[1] > 0
+  np.testing.assert_array_equal(lookahead_slope(behavior, [-6.1, 6.1]), 0)
 
 
 def test_dreams_start_from_as_many_states_as_asked_for_drawn_without_return():
