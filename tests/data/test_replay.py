@@ -441,6 +441,48 @@ def test_states_without_a_batch_between_them_keep_planned_files(
   assert len(os.listdir(tmp_path / 'eps')) == 2 and not caplog.records
 
 
+@pytest.mark.parametrize('mask', [True, False])
+def test_a_kill_before_the_masked_file_is_deleted_leaves_one_episode(
+    make, tmp_path, mask):
+  replay = make()
+  fill(replay, [3])
+  state = replay.state()
+  fill(replay, [4, 5], start=1)
+  resumed = make()
+  resumed.load_state(state)
+  resumed._store.delete = lambda name: None  # The kill comes before it.
+  fill(resumed, [4], start=1)
+  numbers = [storelib.parse(x)[0] for x in os.listdir(tmp_path / 'eps')]
+  assert sorted(numbers) == [0, 1, 1, 2]
+  again = make()
+  again.load_state(state, mask)
+  if mask:
+    assert list(again._masked) == [1, 2] and again.stats['total_steps'] == 3
+    fill(again, [4, 5], start=1)
+  steps = {storelib.parse(x)[0]: storelib.parse(x)[1]
+           for x in os.listdir(tmp_path / 'eps')}
+  assert len(os.listdir(tmp_path / 'eps')) == 3
+  assert steps == {0: 3, 1: 4, 2: 5}
+  assert again.stats['loaded_steps'] == again.stats['total_steps'] == 12
+  assert again.stats['total_episodes'] == 3
+
+
+def test_a_repetition_that_is_not_exact_replaces_all_of_its_number(
+    make, tmp_path):
+  replay = make()
+  state = replay.state()
+  fill(replay, [4])
+  resumed = make()
+  resumed.load_state(state)
+  resumed._store.delete = lambda name: None
+  fill(resumed, [6])  # The environment does not repeat itself.
+  again = make()
+  again.load_state(state)
+  fill(again, [5])
+  [name] = os.listdir(tmp_path / 'eps')
+  assert storelib.parse(name) == (0, 5)
+
+
 def test_newer_episodes_can_be_kept(make):
   replay = make()
   fill(replay, [3, 4])
