@@ -114,7 +114,8 @@ class Replay:
     self._running = {}  # Worker to episode.
     self._masked = {}  # Sequence number to names; see load_state.
     self._evicted = []  # No longer retained, perhaps still planned or saved.
-    self._doomed = []  # Evicted episodes that the last state does not need.
+    self._doomed = []  # Evicted episodes that the saved state does not need.
+    self._spared = []  # Nor do the states after it, which are not saved yet.
     self._has_state = False
     self._loaded_steps = sum(x.steps for x in self._index.values())
     self._total_steps = self._loaded_steps
@@ -212,13 +213,11 @@ class Replay:
   def state(self) -> dict[str, int]:
     """Returns what the files do not tell; JSON-able.
 
-    A file that this state needs no more is deleted when the next state is
-    taken, so call it once for each checkpoint.
+    From then on evicted episodes keep their files until `saved` was called
+    twice: a state that was saved can always be gone back to.
     """
-    for episode in self._doomed:
-      self._store.delete(episode.name)
     self._has_state = True
-    self._doomed = self._unplanned()
+    self._spared += self._unplanned()
     return {
         'next_seq': self._next_seq,
         'total_steps': self._total_steps,
@@ -226,6 +225,16 @@ class Replay:
         'episodes_rejected': self._rejected,
         'episodes_skipped': self._skipped,
     }
+
+  def saved(self) -> None:
+    """Tells that the last state is on disk; deletes what only others need.
+
+    Files that the last state needs no more are deleted when the next one is
+    saved, as it may still be that this one can not be read.
+    """
+    for episode in self._doomed:
+      self._store.delete(episode.name)
+    self._doomed, self._spared = self._spared, []
 
   def load_state(self, state: Mapping[str, int], mask: bool = True) -> None:
     """Continues from a state; call it before anything else.

@@ -454,6 +454,9 @@ class Trainer:
     saved = save()
     while must and not saved:
       saved = save()  # The third failure in a row raises.
+    if saved:
+      self._replay.saved()
+      self._eval_replay.saved()
     if saved and best:
       self._marked = self._best
     elif best:

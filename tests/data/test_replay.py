@@ -381,7 +381,9 @@ def test_a_resumed_run_sees_the_same_batches(
 
   def save(replay, dataset):
     rows = {k: list(x.rows) for k, x in replay._running.items()}
-    return json.dumps([replay.state(), dataset.state()]), rows
+    states = json.dumps([replay.state(), dataset.state()])
+    replay.saved()
+    return states, rows
 
   def resume(directory, saved, running):
     replay = make(directory, **kwargs)
@@ -424,20 +426,45 @@ def test_a_resumed_run_sees_the_same_batches(
   assert len(seqs) == len(set(seqs))
 
 
+def test_what_the_last_saved_state_needs_outlives_failed_saves(
+    make, tmp_path):
+  files = lambda: {
+      storelib.parse(x)[0] for x in os.listdir(tmp_path / 'eps')}
+  replay = make(capacity=10)
+  fill(replay, [5, 5])
+  replay.state()
+  replay.saved()
+  for number in range(2, 6):
+    fill(replay, [5], start=number)
+    replay.state()  # Its checkpoint is not written.
+  assert files() == {0, 1, 2, 3, 4, 5}
+  state = replay.state()
+  replay.saved()
+  assert files() == {0, 1, 2, 3, 4, 5}  # It may be that it can not be read.
+  replay.state()
+  assert files() == {0, 1, 2, 3, 4, 5}
+  replay.saved()
+  assert files() == {4, 5}
+  again = make(capacity=10)
+  again.load_state(state)
+  assert again.stats['loaded_episodes'] == 2
+
+
 def test_states_without_a_batch_between_them_keep_planned_files(
     make, tmp_path, caplog):
   replay = make(capacity=10, ram=0)
   fill(replay, [5, 5])
   dataset = replay.dataset(4, 6)
   next(dataset)
-  replay.state()
+  save = lambda: (replay.state(), replay.saved())
+  save()
   fill(replay, [5, 5], start=2)
   for _ in range(3):
-    replay.state()
+    save()
   assert len(os.listdir(tmp_path / 'eps')) == 4
   check_joined([next(dataset) for _ in range(5)])
-  replay.state()
-  replay.state()
+  save()
+  save()
   assert len(os.listdir(tmp_path / 'eps')) == 2 and not caplog.records
 
 
