@@ -63,7 +63,7 @@ def tiny() -> config.Config:
 def python(tmp_path):
   """Runs Python as a child in an empty folder that is also HOME."""
 
-  def run(*arguments, timeout=60, env=None, **kwargs):
+  def run(*arguments, timeout=300, env=None, **kwargs):
     env = {
         **os.environ, 'HOME': str(tmp_path), 'PYTHONPATH': str(ROOT),
         **(env or {})}

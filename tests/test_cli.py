@@ -1,7 +1,6 @@
 import errno
 import os
 import re
-import time
 import types
 
 import pytest
@@ -206,19 +205,14 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize('arguments', [['--help'], ['eval', '--help'], []])
-def test_help_is_quick_and_needs_no_tensorflow(arguments, python):
+def test_help_needs_no_heavy_package(arguments, python):
   program = (
       'import sys; from dreamerv2_tf.cli import main\n'
       'assert main(sys.argv[1:]) == 0\n'
       'heavy = {"tensorflow", "gymnasium", "highway_env", "numpy"}\n'
       'print(heavy & set(sys.modules), file=sys.stderr)\n')
-  durations = []
-  for _ in range(3):  # The best of three: the machine may be busy.
-    start = time.monotonic()
-    result = python('-c', program, *arguments)
-    durations.append(time.monotonic() - start)
-    assert result.stderr == 'set()\n' and result.stdout.startswith('usage: ')
-  assert min(durations) < 1
+  result = python('-c', program, *arguments)
+  assert result.stderr == 'set()\n' and result.stdout.startswith('usage: ')
 
 
 def test_help_survives_a_reader_that_leaves(command):

@@ -102,6 +102,7 @@ class Replay:
     self._datasets = weakref.WeakSet()
     self._warned = set()
     names, self._skipped = self._store.scan()
+    names = self._without_copies(names)
     self._index = {  # Retained episodes by name, oldest first.
         name: Episode(name, storelib.parse(name)[1]) for name in names}
     self._sampled = [  # Those of them that are long enough.
@@ -111,9 +112,10 @@ class Replay:
           '%d of %d stored episodes have fewer steps than replay.minlen %d and '
           'are not sampled', short, len(names), self._minlen)
     self._running = {}  # Worker to episode.
-    self._masked = {}  # Sequence number to name; see load_state.
+    self._masked = {}  # Sequence number to names; see load_state.
     self._evicted = []  # No longer retained, perhaps still planned or saved.
-    self._doomed = []  # Evicted episodes that the last state does not need.
+    self._doomed = []  # Evicted episodes that the saved state does not need.
+    self._spared = []  # Nor do the states after it, which are not saved yet.
     self._has_state = False
     self._loaded_steps = sum(x.steps for x in self._index.values())
     self._total_steps = self._loaded_steps
@@ -211,13 +213,11 @@ class Replay:
   def state(self) -> dict[str, int]:
     """Returns what the files do not tell; JSON-able.
 
-    A file that this state needs no more is deleted when the next state is
-    taken, so call it once for each checkpoint.
+    From then on evicted episodes keep their files until `saved` was called
+    twice: a state that was saved can always be gone back to.
     """
-    for episode in self._doomed:
-      self._store.delete(episode.name)
     self._has_state = True
-    self._doomed = self._unplanned()
+    self._spared += self._unplanned()
     return {
         'next_seq': self._next_seq,
         'total_steps': self._total_steps,
@@ -225,6 +225,16 @@ class Replay:
         'episodes_rejected': self._rejected,
         'episodes_skipped': self._skipped,
     }
+
+  def saved(self) -> None:
+    """Tells that the last state is on disk; deletes what only others need.
+
+    Files that the last state needs no more are deleted when the next one is
+    saved, as it may still be that this one can not be read.
+    """
+    for episode in self._doomed:
+      self._store.delete(episode.name)
+    self._doomed, self._spared = self._spared, []
 
   def load_state(self, state: Mapping[str, int], mask: bool = True) -> None:
     """Continues from a state; call it before anything else.
@@ -245,7 +255,7 @@ class Replay:
       if seq is None or seq < state['next_seq']:
         continue
       if mask:
-        self._masked[seq] = episode.name
+        self._masked.setdefault(seq, []).append(episode.name)
         self._remove(episode)
       else:
         self._total_steps += episode.steps
@@ -253,6 +263,22 @@ class Replay:
     if mask or state['next_seq'] > self._next_seq:
       self._next_seq = state['next_seq']
     self._enforce_limit()
+
+  def _without_copies(self, names):
+    """Deletes second files of an episode that was stored again.
+
+    A kill after the new file was written leaves the masked one, too. Files of
+    one number and other content are no copies: someone put them there.
+    """
+    kept = collections.defaultdict(list)
+    for name in names:
+      seq = storelib.parse(name)[0]
+      if seq is not None and any(
+          self._store.same(name, other) for other in kept[seq]):
+        self._store.delete(name)
+      else:
+        kept[seq].append(name)
+    return [name for group in kept.values() for name in group]
 
   def _add(self, episode, arrays):
     """Stores the arrays of an episode that is not running any more."""
@@ -267,7 +293,7 @@ class Replay:
     except EpisodeError as error:
       self._reject(episode, 'invalid', error)
       return False
-    if masked := self._masked.pop(self._next_seq, None):
+    for masked in self._masked.pop(self._next_seq, ()):
       self._store.delete(masked)
     episode.name = name
     episode.rows = None  # After the name: another thread may be reading it.

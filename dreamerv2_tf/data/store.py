@@ -11,6 +11,7 @@ larger than RAM stays fast. The price is disk space: 4 kB per 64x64 image.
 
 import collections
 from collections.abc import Mapping, Sequence
+import filecmp
 import io
 import logging
 import math
@@ -348,6 +349,14 @@ class Store:
       self._layouts.pop(name, None)
       for value in self._cache.pop(name, {}).values():
         self._bytes -= value.nbytes
+
+  def same(self, name: str, other: str) -> bool:
+    """Returns whether two files have the same bytes."""
+    try:
+      return filecmp.cmp(
+          self.directory / name, self.directory / other, shallow=False)
+    except OSError:
+      return False  # Met again, and reported, when it is sampled.
 
   def delete(self, name: str) -> None:
     """Deletes the file of an episode."""

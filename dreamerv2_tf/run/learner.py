@@ -22,9 +22,10 @@ class Learner:
 
   What the steps compute depends on when they are begun, never on how long
   they take: batches are drawn at the beginning, and nothing that collection
-  changes is read after it. If a gradient step may span several policy calls
-  (`train_every` above `envs`), policies act on a copy of the weights from
-  before it.
+  changes is read after it. Whoever acts while it trains asks `policy` here. If
+  a gradient step may span several policy calls (`train_every` above `envs`),
+  these act on a copy of the weights from before it; otherwise each waits for
+  the steps that are running.
 
   Attributes:
     means: of the metrics of the finished steps.
@@ -86,6 +87,21 @@ class Learner:
       began = time.monotonic()
       running.result()
       self._times['time_wait'] += time.monotonic() - began
+
+  def policy(
+      self, obs: Mapping[str, np.ndarray], state: Any = None, *,
+      mode: str) -> tuple[dict, Any]:
+    """Acts as `Agent.policy`, on weights that no running step changes.
+
+    However few steps the environments made since steps were begun, as some may
+    have failed.
+
+    Raises:
+      What steps that were still running raised; see `finish`.
+    """
+    if not self._lags or mode == 'eval':  # That mode never acts on the copy.
+      self.finish()
+    return self._agent.policy(obs, state, mode=mode)
 
   def close(self) -> None:
     """Waits for the thread; what it raises is lost."""

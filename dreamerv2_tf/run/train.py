@@ -199,11 +199,9 @@ class Trainer:
       if self._collects_randomly():
         self._collect('random', self._random)
       else:
-        if self._due['train']:
-          self._learner.finish()  # So that the policy profits from them.
         mode = 'explore' if self._explores() else 'train'
         self._collect(
-            'agent', functools.partial(self.agent.policy, mode=mode),
+            'agent', functools.partial(self._learner.policy, mode=mode),
             self._learn_if_due)
         if self._due['log']:
           self._log()
@@ -275,7 +273,7 @@ class Trainer:
     if self._eval_pool is None:
       self._eval_pool = self._open_eval_pool()
     seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
-    policy = functools.partial(self.agent.policy, mode='eval')
+    policy = functools.partial(self._learner.policy, mode='eval')
     episodes, frames = evaluate.collect(
         self._eval_pool, policy, seeds, self._film,
         between=self._stop_if_asked)
@@ -457,6 +455,9 @@ class Trainer:
     saved = save()
     while must and not saved:
       saved = save()  # The third failure in a row raises.
+    if saved:
+      self._replay.saved()
+      self._eval_replay.saved()
     if saved and best:
       self._marked = self._best
     elif best:

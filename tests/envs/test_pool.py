@@ -55,8 +55,8 @@ def children(pid):
   return [child for child in sorted(pids) if (stat(child) or (0, 0))[1] == pid]
 
 
-def gone(pids, seconds):
-  until = time.monotonic() + seconds
+def gone(pids):
+  until = time.monotonic() + 60
   while time.monotonic() < until:
     if all((stat(pid) or 'Z')[0] == 'Z' for pid in pids):
       return True
@@ -84,19 +84,19 @@ def test_rows_of_two_workers(parallel):
     ('exit', 'died', 'died with exit code 7'),
     ('sys.exit', 'died', 'died with exit code 3'),
     ('segfault', 'died', 'was killed by SIGSEGV'),
-    ('hang', 'hung', 'gave no answer within 1 s'),
-    ('deaf', 'hung', 'gave no answer within 1 s'),
-    ('stop', 'hung', 'gave no answer within 1 s')])
+    ('hang', 'hung', 'gave no answer within 3 s'),
+    ('deaf', 'hung', 'gave no answer within 3 s'),
+    ('stop', 'hung', 'gave no answer within 3 s')])
 def test_a_failing_step_is_told_and_rebuilt(fault, kind, text, caplog):
   make = factory('Fault', fault=fault, at=2, seeds=(7,), length=9)
-  with envs.Pool(make, 2, timeout=1) as pool:
+  # Other failures are noticed at once; waiting would call them hung.
+  timeout = 3 if kind == 'hung' else 600
+  with envs.Pool(make, 2, timeout=timeout) as pool:
     run(pool, ('reset', 5), ('reset', 7))
     pids = children(os.getpid())
     run(pool, ACTION, ACTION)
-    start = time.monotonic()
     row, failure = run(pool, ACTION, ACTION)
-    # Other workers are untouched, and 3 s cover SIGTERM, 2 s, SIGKILL.
-    assert time.monotonic() - start < (4.5 if kind == 'hung' else 2)
+    # Other workers are untouched.
     assert row['vector'].tolist() == pytest.approx([0.2, 0.5, 0.1])
     assert (failure.kind, pool.failures) == (kind, 1)
     assert f'Worker 1, seed 7, step 2: The environment {text}' in failure.text
@@ -106,7 +106,7 @@ def test_a_failing_step_is_told_and_rebuilt(fault, kind, text, caplog):
     rows = run(pool, ACTION, ACTION)
     assert rows[1]['vector'].tolist() == pytest.approx([0.1, 0.8, 0.1])
     assert len(set(children(os.getpid())) - set(pids)) == 1
-  assert gone(pids, 1)
+  assert gone(pids)
   if fault == 'raise':
     assert 'in break_down' in caplog.text  # The traceback of the worker.
   assert caplog.text.count('It is rebuilt') == 1
@@ -234,16 +234,14 @@ def test_frames_come_with_rows():
     assert [frame.max() for frame in pool.frames[0]] == [1]
 
 
-def test_close_is_quick_and_complete_when_a_worker_hangs():
+def test_close_waits_for_no_worker_that_hangs():
   make = factory('Fault', fault='deaf', at=1, seeds=(7,))
   pool = envs.Pool(make, 2)
   run(pool, ('reset', 7), ('reset', 8))
   pids = children(os.getpid())
   pool.send([ACTION, ACTION])
-  start = time.monotonic()
-  pool.close()
-  assert time.monotonic() - start < 5
-  assert len(pids) == 2 and gone(pids, 0.5)
+  pool.close()  # The worker itself would take an hour.
+  assert len(pids) == 2 and gone(pids)
 
 
 @pytest.mark.parametrize('fault', ['hang', 'stop'])
@@ -257,7 +255,7 @@ def test_workers_end_with_a_killed_parent(fault):
       t.run(pool, ('reset', 7), ('reset', 8))
       pool.send([t.ACTION, t.ACTION])
       print('ready', flush=True)
-      time.sleep(60)
+      time.sleep(3600)
       """)
   with subprocess.Popen(
       [sys.executable, '-c', script], stdout=subprocess.PIPE, text=True,
@@ -265,7 +263,7 @@ def test_workers_end_with_a_killed_parent(fault):
     assert parent.stdout.readline() == 'ready\n'
     pids = children(parent.pid)
     parent.kill()
-    assert len(pids) == 2 and gone(pids, 5)
+    assert len(pids) == 2 and gone(pids)
 
 
 def test_workers_hold_no_file_of_the_trainer(tmp_path):
@@ -287,13 +285,14 @@ def test_ctrl_c_is_for_the_trainer_alone():
     assert run(pool, ACTION)[0]['reward'] == 1
 
 
-def test_workers_start_at_the_same_time():
-  def slow():
-    time.sleep(1.5)
+def test_workers_start_at_the_same_time(tmp_path):
+  def meet():  # One after the other, the first would wait in vain.
+    (tmp_path / str(os.getpid())).touch()
+    while len(list(tmp_path.iterdir())) < 4:
+      time.sleep(0.01)
     return factory()()
-  start = time.monotonic()
-  with envs.Pool(slow, 4):
-    assert time.monotonic() - start < 5.5
+  envs.Pool(meet, 4).close()
+  assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_advice_is_logged_once(caplog):

@@ -66,7 +66,7 @@ def killed(tmp_path_factory):
   """A run killed while an environment hangs; what a second trainer said.
 
   Returns the run folder, flags to go on, the message and exit status of the
-  second trainer, and the workers that outlived the first by five seconds.
+  second trainer, and the workers that outlived the first.
   """
   folder = tmp_path_factory.mktemp('killed')
   logdir = folder / 'run'
@@ -84,7 +84,7 @@ def killed(tmp_path_factory):
   finally:
     first.kill()
     first.communicate()
-  until = time.monotonic() + 5
+  until = time.monotonic() + 60
   while not all(map(gone, workers)) and time.monotonic() < until:
     time.sleep(0.05)
   return logdir, flags, second, [pid for pid in workers if not gone(pid)]
@@ -233,14 +233,14 @@ def troubled(tmp_path_factory):
       (runs.seed_of(6, 1), 1, 'hang'), (runs.seed_of(7), 1, 'nan reward'),
       (20_001, 1, 'raise'))
   process = runs.start(
-      logdir, *runs.TOY, *faults, '--steps', 180, '--env_timeout', 4,
+      logdir, *runs.TOY, *faults, '--steps', 180, '--env_timeout', 8,
       '--on_bad_data', 'drop')
   for line in process.stdout:
     if line.startswith('['):  # The first metrics.
       break
   process.stdout.close()
   err = process.stderr.read()
-  assert process.wait(60) == 0, err
+  assert process.wait(300) == 0, err
   return logdir, err
 
 
@@ -253,7 +253,7 @@ def test_failing_environments_are_replaced_and_counted(troubled):
       f'Worker 0, seed {runs.seed_of(1)}, step 3: The environment raised '
       'ValueError: the wheel came off. It is rebuilt.',
       'The environment died with exit code 7',
-      'gave no answer within 4 s', 'reward is nan', 'seed 20001, step 3'):
+      'gave no answer within 8 s', 'reward is nan', 'seed 20001, step 3'):
     assert text in err, text
   lengths = [len(x['reward']) - 1 for x in runs.episodes(logdir)]
   assert lengths.count(2) == 4 and set(lengths) == {2, 7}

@@ -34,6 +34,10 @@ class Agent:
     self.weight += 1
     return tf.constant(self.weight), self.metrics
 
+  def policy(self, obs, state, mode):
+    acting = self.weight if self.copy is None or mode == 'eval' else self.copy
+    return {'action': acting}, state
+
   def freeze(self, weights=None):
     self.copy = weights['weight'] if weights else self.weight
 
@@ -98,6 +102,22 @@ def test_policies_act_on_a_copy_if_steps_span_several_calls(
     copies.append(agent.copy)
   assert agent.weight == 6
   assert copies == ([0, 2, 4] if lags else [None] * 3)
+
+
+@pytest.mark.parametrize('train_every, mode, weight', [
+    (1, 'train', 2), (1, 'explore', 2), (1, 'eval', 2),
+    (2, 'train', 0), (2, 'explore', 0), (2, 'eval', 2)])
+def test_a_policy_never_acts_on_weights_that_are_being_written(
+    make, train_every, mode, weight):
+  learner, agent = make(train_every=train_every)
+  agent.go.clear()
+  learner.begin(itertools.count(), 2, 0)
+  if weight:  # It waits for both steps. Else it needs none of them.
+    threading.Timer(0.1, agent.go.set).start()
+  outputs, state = learner.policy({}, 'memory', mode=mode)
+  assert (outputs['action'], state) == (weight, 'memory')
+  assert agent.weight == weight
+  agent.go.set()
 
 
 @pytest.mark.parametrize('train_every', [1, 2])

@@ -66,7 +66,7 @@ class TestLock:
 
   def test_released_on_close(self, tmp_path, holder):
     (tmp_path / 'run' / 'used').touch()
-    holder.communicate('', timeout=10)
+    holder.communicate('', timeout=60)
     with rundir.RunDir(tmp_path / 'run') as folder:
       assert json.loads(
           (folder.path / 'lock').read_text())['pid'] == os.getpid()
@@ -74,7 +74,7 @@ class TestLock:
 
   def test_released_by_kill(self, tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
-    holder.wait(10)
+    holder.wait(60)
     assert (tmp_path / 'run' / 'lock').read_text()
     rundir.RunDir(tmp_path / 'run').close()
 
@@ -88,7 +88,7 @@ class TestLock:
     try:
       rundir.RunDir(tmp_path / 'run').close()
     finally:
-      child.communicate(b'\n', timeout=10)
+      child.communicate(b'\n', timeout=60)
 
   def test_twice_in_one_process(self, tmp_path):
     with rundir.RunDir(tmp_path / 'run'):
@@ -101,7 +101,7 @@ class TestLock:
     for break_lock in (False, True):
       with pytest.raises(
           errors.LockedError,
-          match='pid 5 on host elsewhere since 2024.*sign of life 10. s ago'):
+          match=r'pid 5 on host elsewhere since 2024.*of life 1\d\d s ago'):
         rundir.RunDir(tmp_path / 'run', break_lock)
     assert snapshot(tmp_path / 'run') == before
 
@@ -144,7 +144,7 @@ class TestLock:
     monkeypatch.setattr(rundir, 'HEARTBEAT', 0.01)
     with rundir.RunDir(tmp_path / 'run') as folder:
       os.utime(folder.path / 'lock', (0, 0))
-      deadline = time.time() + 5
+      deadline = time.time() + 60
       while not (folder.path / 'lock').stat().st_mtime:
         assert time.time() < deadline
         time.sleep(0.01)
