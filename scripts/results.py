@@ -126,7 +126,7 @@ def _baseline(folder):
   return {
       'task': record['task'], 'method': record['method'],
       'seed': record['seed'], 'steps': record['env_steps'],
-      'seconds': record['wall_seconds'],
+      'seconds': record['train_seconds'],
       'curve': _curve(folder, 'time') if record['env_steps'] else [],
       'per_episode': final['per_episode'], 'first': final['seed'],
       'count': final['episodes'],

@@ -2,20 +2,19 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import sys
-import types
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from dreamerv2_tf import envs
 from dreamerv2_tf.run import evaluate
 
-SCRIPT = (
-    pathlib.Path(__file__).resolve().parents[2] / 'scripts' / 'baselines.py')
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'scripts' / 'baselines.py'
 COUNTER = ('--task', 'gym_toys:Counter-v0', '--envs', '2')
 FAST = 'highway_highway-fast-v0'
 
@@ -60,7 +59,8 @@ class TestRecords:
     assert record['task'] == 'gym_toys:Counter-v0'
     assert record['steps'] == record['env_steps'] == 0
     assert (record['episodes'], record['scenarios']) == (5, 10_000)
-    assert record['wall_seconds'] > 0 and record['machine']['cores'] >= 1
+    assert record['wall_seconds'] > record['train_seconds'] == 0
+    assert record['machine']['cores'] >= 1
     assert record['versions']['gymnasium'] == gym.__version__
     assert record['argv'][0] == 'random'
 
@@ -80,7 +80,7 @@ class TestRecords:
   def test_metrics_are_rows_of_scalars(self, random):
     [row] = (random / 'metrics.jsonl').read_text().splitlines()
     row = json.loads(row)
-    assert row['step'] == 0 and row['time'] > 0
+    assert row['step'] == row['time'] == 0
     assert row['eval_return'] == read(random, 'eval.json')['return_mean']
     assert row['eval_eps'] == 5 and 'eval_crash_rate' not in row
 
@@ -120,40 +120,61 @@ class TestLearning:
 
   @pytest.fixture
   def learner(self, script, monkeypatch):
-    def learn(method, config, assess):
+    def learn(method, config, limits, assess):
       policy = lambda obs, state=None: (
           {'action': np.eye(2)[[1] * len(obs['is_first'])]}, state)
+      assert limits == (200, 0, 100)
       for step in (100, 200):
-        assess(step, policy)
-      return 200, policy
-    monkeypatch.setattr(script, 'learn', learn)
-    monkeypatch.setitem(
-        sys.modules, 'stable_baselines3', types.ModuleType('sb3'))
-    monkeypatch.setattr(script, '_versions', lambda method: {})
+        assess(step, step / 10, policy)
+      return script.learners.Trained(200, 20.0, policy)
+    monkeypatch.setattr(script.learners, 'learn', learn)
+    monkeypatch.setattr(script.learners, 'load', lambda: None)
+    monkeypatch.setattr(
+        sys.modules['baselines_run'], '_versions', lambda method: {})
 
   def test_curve_and_final_evaluation(self, call, learner):
     out = call('dqn', *COUNTER, '--episodes', '4', '--steps', '200',
                '--eval_every', '100', '--eval_eps', '3')
-    assert re.match(r'dqn-0 \[100\] return 5.00, \d+ s\n', out)
-    folder = call.folder / 'gym_toys:Counter-v0' / 'dqn-0'
+    assert out.startswith('dqn-200-steps-0 [100] return 5.00, 10 s\n')
+    folder = call.folder / 'gym_toys:Counter-v0' / 'dqn-200-steps-0'
     rows = [json.loads(line) for line in
             (folder / 'metrics.jsonl').read_text().splitlines()]
     assert [row['step'] for row in rows] == [100, 200]
     assert [row['eval_return'] for row in rows] == [5, 5]
     assert [row['eval_eps'] for row in rows] == [3, 3]
-    assert 0 < rows[0]['time'] < rows[1]['time']
+    assert [row['time'] for row in rows] == [10, 20]
     result, record = read(folder, 'eval.json'), read(folder, 'record.json')
     assert (result['step'], result['episodes']) == (200, 4)
     assert result['return_mean'] == 5
     assert record['steps'] == record['env_steps'] == 200
+    assert record['method'] == 'dqn 200 steps'
+    assert record['train_seconds'] == 20 and record['device'] == 'cpu'
     assert record['eval_scenarios'] == 20_000
     assert record['hyperparameters']['learning_rate'] == 5e-4
+
+  def test_the_clock_stands_still_in_evaluations(self, script, monkeypatch):
+    now = iter([10, 14, 15, 115, 116])
+    monkeypatch.setattr(
+        script.learners.time, 'monotonic', lambda: next(now))
+    clock = script.learners.Clock()
+    assert clock.seconds == 4
+    assert clock.pause(lambda x: x + 1, 6) == 7  # From 15 to 115.
+    assert clock.seconds == 6
+
+  def test_steps_and_minutes_have_folders_of_their_own(self, script):
+    folders = []
+    for words in [], ['--steps', '9'], ['--minutes', '1.5']:
+      _, options, config, _ = script.parse(['dqn', *words])
+      folders.append(script.locate(
+          'x', script.describe('dqn', options, config)).name)
+    assert folders == ['dqn-20000-steps-0', 'dqn-9-steps-0',
+                       'dqn-1.5-minutes-0']
 
   def test_scenarios_of_training_are_apart(self, script):
     _, _, config, _ = script.parse(['dqn', *COUNTER, '--seed', '5'])
     seen = []
     for worker in 0, 0, 1:
-      env = script.Training(config, worker)
+      env = script.learners.Training(config, worker)
       for _ in range(20):
         obs, _ = env.reset(seed=7)
         seen.append(env.scenario)
@@ -166,7 +187,7 @@ class TestLearning:
       _, _, config, _ = script.parse([
           'dqn', *COUNTER, '--env.config.length', '2',
           '--env.config.terminal', str(terminal)])
-      env = script.Training(config, 0)
+      env = script.learners.Training(config, 0)
       env.reset()
       assert env.step(np.int64(1))[1:] == (1.0, False, False, {})
       obs, *rest = env.step(np.int64(0))
@@ -179,7 +200,7 @@ class TestLearning:
       def predict(self, obs, deterministic):
         assert deterministic
         return obs.argmax(-1), None
-    policy = script.greedy(Model())
+    policy = script.learners.greedy(Model())
     obs = {'vector': np.array([[0, 2, 1], [5, 3, 4]], np.float32)}
     output, state = policy(obs, None)
     assert output['action'].tolist() == [[0, 1, 0], [1, 0, 0]]
@@ -192,7 +213,7 @@ class TestScripts:
   def test_right_three_times_then_slower(self, script):
     _, _, config, _ = script.parse(['idle'])
     names = {'LANE_LEFT': 0, 'IDLE': 1, 'LANE_RIGHT': 2, 'SLOWER': 4}
-    policy = script.scripted('right_slower', config, names, 5)
+    policy = script.scripts.scripted('right_slower', config, names, 5)
     state, seen = None, []
     for first in [(1, 1), (0, 0), (0, 1), (0, 0), (0, 0), (1, 0)]:
       output, state = policy({'is_first': np.array(first, bool)}, state)
@@ -208,10 +229,10 @@ class TestScripts:
     env = make(script, '--task', task)
     count = env.act_space['action'].n
     assert len(names) == count
-    policy = script.scripted(method, config, names, count)
+    policy = script.scripts.scripted(method, config, names, count)
     output, _ = policy({'is_first': np.ones(1, bool)})
     index = int(output['action'].argmax())
-    assert script.plain(env).action_type.actions[index] == action
+    assert script.scripts.plain(env).action_type.actions[index] == action
 
   def test_on_the_road(self, call):
     call('slower', 'right_slower', '--episodes', '1', '--scenarios', '10001')
@@ -222,81 +243,11 @@ class TestScripts:
     assert right['return_mean'] == pytest.approx(22.42, abs=0.01)
 
 
-class Bait(gym.Env):
-  """Two actions: 0 gives 0.6 each time; 1 gives 0.5, then 1 in a row of them.
-
-  After an action 1, an action 0 ends the episode with reward 0.
-  """
-
-  observation_space = gym.spaces.Box(-1, 9, (1,), np.float32)
-  action_space = gym.spaces.Discrete(2)
-
-  def __init__(self):
-    self.ones = self.steps = 0
-
-  def reset(self, *, seed=None, options=None):
-    super().reset(seed=seed)
-    self.ones = 0
-    return np.zeros(1, np.float32), {}
-
-  def step(self, action):
-    self.steps += 1
-    end = action == 0 and self.ones > 0
-    reward = 0.0 if end else 0.6 if action == 0 else 1.0 if self.ones else 0.5
-    self.ones += action
-    return np.full(1, self.ones, np.float32), reward, bool(end), False, {}
-
-
-class TestPlanner:
-
-  @pytest.fixture
-  def bait(self, tiny):
-    env = envs.wrap(Bait(), tiny)
-    env.reset(1)
-    return env
-
-  @pytest.mark.parametrize('horizon, budget, best', [
-      (1, 99, 0), (2, 99, 1), (3, 99, 1), (5, 99, 1), (5, 4, 0), (5, 5, 1)])
-  def test_looks_as_far_as_it_may(self, script, bait, horizon, budget, best):
-    # 0.6 > 0.5 at once, 0.5 + 1.0 > 0.6 + 0.6 after two steps, which the fifth
-    # and sixth simulated step find out.
-    assert script.plan(bait, horizon, budget) == best
-
-  def test_leaves_the_environment_alone(self, script, bait):
-    before = script.plain(bait).steps
-    script.plan(bait, 5, 99)
-    assert script.plain(bait).steps == before
-    assert bait.step({'action': np.eye(2)[1]})['vector'] == [1]
-
-  def test_finds_the_best_of_all_sequences(self, script):
-    env = make(script, '--task', FAST)
-    env.reset(10_003)
-    totals = {}
-    for first in script.available(env):
-      totals[first] = 0
-      one = script.copy.deepcopy(env)
-      row = one.step({'action': np.eye(5)[first]})
-      for second in script.available(one) if not row['is_last'] else ():
-        two = script.copy.deepcopy(one)
-        reward = two.step({'action': np.eye(5)[second]})['reward']
-        totals[first] = max(totals[first], row['reward'] + reward)
-    chosen = script.plan(env, 2, 10 ** 6)
-    assert totals[chosen] == pytest.approx(max(totals.values()))
-    assert totals[chosen] > min(totals.values())
-
-  def test_foresees_what_happens(self, script):
-    env = make(script, '--task', FAST)
-    env.reset(10_004)
-    ahead = script.copy.deepcopy(env)
-    for action in 3, 0, 2, 1:
-      guess = ahead.step({'action': np.eye(5)[action]})
-      script.plan(env, 2, 20)
-      truth = env.step({'action': np.eye(5)[action]})
-      assert all((guess[key] == truth[key]).all() for key in truth)
+class TestSimulatorPlanner:
 
   def test_run(self, call):
-    call('planner', '--episodes', '1', '--env.config.duration', '3')
-    folder = call.folder / FAST / 'planner'
+    call('simulator_planner', '--episodes', '1', '--env.config.duration', '3')
+    folder = call.folder / FAST / 'simulator_planner'
     result, record = read(folder, 'eval.json'), read(folder, 'record.json')
     assert result['length_mean'] == 3 and result['crash_rate'] == 0
     assert result['return_mean'] > 2.5  # 2.2 of SLOWER in the right lane.
@@ -304,6 +255,43 @@ class TestPlanner:
     assert record['hyperparameters'] == {'horizon': 5, 'budget': 500}
     assert record['env_config'] == {'duration': 3}
     assert record['seed'] is None
+    assert not (folder / 'partial.json').exists()
+
+  @pytest.fixture
+  def partial(self, call, script, monkeypatch):
+    """Interrupts the second scenario of three; returns words and the file."""
+    words = (
+        'simulator_planner', *COUNTER, '--episodes', '3', '--envs', '1',
+        '--env.config.length', '2')
+    collect = evaluate.collect
+    self.seen = []
+    def note(pool, policy, seeds):
+      self.seen += seeds
+      if self.seen[1:] == [10_001]:
+        raise KeyboardInterrupt
+      return collect(pool, policy, seeds)
+    monkeypatch.setattr(evaluate, 'collect', note)
+    call(*words, status=130)
+    folder = call.folder / 'gym_toys:Counter-v0' / 'simulator_planner'
+    assert [x.name for x in folder.iterdir()] == ['partial.json']
+    return words, folder
+
+  def test_goes_on_after_the_last_complete_episode(self, call, partial):
+    words, folder = partial
+    call(*words)
+    assert self.seen == [10_000, 10_001, 10_001, 10_002]
+    first = read(folder, 'eval.json')
+    assert first['per_episode'] == {'return': [2.0] * 3, 'length': [2] * 3}
+    assert read(folder, 'record.json')['episodes'] == 3
+    call(*words, '--fresh')
+    assert self.seen[4:] == [10_000, 10_001, 10_002]
+    assert read(folder, 'eval.json') == first
+
+  def test_starts_over_with_other_settings(self, call, partial):
+    words, folder = partial
+    call(*words[:-1], '3')
+    assert self.seen == [10_000, 10_001, 10_000, 10_001, 10_002]
+    assert read(folder, 'eval.json')['return_mean'] == 3
 
 
 @pytest.mark.parametrize('words, message', [
@@ -312,7 +300,15 @@ class TestPlanner:
     (['idle', '--stps', '9'], "Unknown key 'stps'. Did you mean 'steps'"),
     (['idle', '--rssm.deter', '9'], "Unknown key 'rssm.deter'"),
     (['idle', '--configs', 'highway'], "Leave '--configs' out"),
-    (['idle', '--episodes', '-1'], "'episodes' and 'scenarios' must be at"),
+    (['idle', '--episodes', '0'], "'episodes' must be at least 1 but is 0"),
+    (['dqn', '--minutes', '-1'], "'minutes' must be at least 0 but is -1"),
+    (['planner'], "'planner' is not .* observation_planner, .*simulator_pla"),
+    (['observation_planner', *COUNTER], 'drives on straight roads alone'),
+    (['observation_planner', '--env.config.policy_frequency', '5'],
+     'needs env.config.policy_frequency 1 but got 5'),
+    (['observation_planner_hedged',
+      '--env.config.observation.vehicles_count', '9'],
+     "'observation_planner_hedged' needs env.config.observation "),
     (['dqn', '--steps', '0'], "'steps' must be at least 1 but is 0"),
     (['idle', '--task', 'highway_fast'], "'highway_fast' is not a known task"),
     (['idle', '--env.config.lane_count', '3'], "Did you mean 'lanes_count'"),
@@ -353,20 +349,46 @@ def test_help_names_methods_and_flags(script, capsys):
 # PyTorch is several GB: these come with the extra `baselines` alone.
 if importlib.util.find_spec('stable_baselines3'):
 
-  @pytest.mark.parametrize('method, steps', [('dqn', 260), ('ppo', 768)])
-  def test_stable_baselines3_learns(call, method, steps):
+  @pytest.fixture
+  def learned(python, tmp_path):
+    """Runs the script as a child: TensorFlow and PyTorch may not mix here."""
+
+    def learned(method, *words):
+      path = os.pathsep.join(map(str, [ROOT, ROOT / 'tests']))
+      result = python(
+          str(SCRIPT), method, *COUNTER, '--envs', '1', '--eval_every', '200',
+          '--eval_eps', '2', '--episodes', '3', '--env.config.length', '7',
+          '--outdir', str(tmp_path / 'out'), *words, timeout=300,
+          env={'PYTHONPATH': path})
+      assert result.returncode == 0, result.stderr
+      [folder] = (tmp_path / 'out' / 'gym_toys:Counter-v0').iterdir()
+      rows = map(
+          json.loads, (folder / 'metrics.jsonl').read_text().splitlines())
+      return folder, read(folder, 'record.json'), list(rows)
+
+    return learned
+
+  @pytest.mark.parametrize('method, steps, times', [
+      ('dqn', 260, 2), ('ppo', 768, 1)])
+  def test_stable_baselines3_learns(learned, method, steps, times):
     curves = []
-    for seed in '2', '2':
-      call(method, *COUNTER, '--steps', '260', '--eval_every', '200',
-           '--eval_eps', '2', '--episodes', '3', '--seed', seed, '--fresh',
-           '--env.config.length', '7')
-      folder = call.folder / 'gym_toys:Counter-v0' / f'{method}-{seed}'
-      record = read(folder, 'record.json')
-      assert record['env_steps'] == steps
-      assert 'torch' in record['versions']
-      rows = [json.loads(line) for line in
-              (folder / 'metrics.jsonl').read_text().splitlines()]
+    for _ in range(times):
+      folder, record, rows = learned(
+          method, '--steps', '260', '--seed', '2', '--fresh')
+      assert folder.name == f'{method}-260-steps-2'
+      assert record['env_steps'] == steps and 'torch' in record['versions']
+      assert 0 < record['train_seconds'] < record['wall_seconds']
       expected = [200, 260] if method == 'dqn' else [204, 768]
       assert [row['step'] for row in rows] == expected
       curves.append([row['eval_return'] for row in rows])
-    assert curves[0] == curves[1]
+    assert curves[0] == curves[-1]
+
+  def test_time_ends_training(learned):
+    folder, record, rows = learned(
+        'dqn', '--minutes', '0.05', '--steps', '9', '--eval_every', '0')
+    assert folder.name == 'dqn-0.05-minutes-0'
+    assert record['method'] == 'dqn 0.05 minutes'
+    assert record['steps'] == 0 < record['env_steps']
+    assert record['train_seconds'] >= 3
+    assert [row['step'] for row in rows] == [record['env_steps']]
+    assert rows[0]['time'] == record['train_seconds']

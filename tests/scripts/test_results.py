@@ -49,7 +49,7 @@ def add_baseline(root, method, returns, steps=0, first=10000):
   folder = root / method
   dump(folder / 'record.json', {
       'task': TASK, 'method': method, 'seed': None, 'env_steps': steps,
-      'wall_seconds': 30.0, 'argv': [method], 'versions': {}, 'machine': {}})
+      'train_seconds': 30.0, 'argv': [method], 'versions': {}, 'machine': {}})
   dump(folder / 'eval.json', {
       'seed': first, 'episodes': 4, 'per_episode': columns(returns)})
   (folder / 'metrics.jsonl').write_text(

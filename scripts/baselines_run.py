@@ -1,0 +1,217 @@
+"""Trains and evaluates one method of baselines.py and writes its results."""
+
+from collections.abc import Callable, Mapping, Sequence
+import functools
+import importlib.metadata
+import json
+import pathlib
+import time
+from typing import Any
+
+import baselines_learners as learners
+import baselines_lookahead as lookahead
+import baselines_planner as planner
+import baselines_scripted as scripts
+import numpy as np
+
+from dreamerv2_tf import envs, errors, files
+from dreamerv2_tf.config import Config
+from dreamerv2_tf.run import evaluate, rundir
+from dreamerv2_tf.run.train import EVAL_SEED
+
+PLANNERS = {  # Do they hedge?
+    'observation_planner': False, 'observation_planner_hedged': True}
+RESULTS = ('record.json', 'eval.json', 'metrics.jsonl')
+PARTIAL = 'partial.json'  # Episodes that are complete, if they are slow.
+SCORED = 'reward', 'log_crashed', 'log_speed'  # Keys that scores are made of.
+
+
+def run(
+    folder: pathlib.Path, settings: Mapping[str, Any], config: Config,
+    names: Mapping[str, int], overrides: Sequence[str],
+    arguments: Sequence[str]) -> None:
+  """Trains, where there is something to train, evaluates and writes.
+
+  Args:
+    folder: of the results; those in it are removed.
+    settings: of `describe`.
+    config: the resolved configuration.
+    names: of the actions, to their indices.
+    overrides: words of the command line that change the environment.
+    arguments: all of them.
+
+  Raises:
+    EnvError: an environment fails.
+    OSError: a file can not be written.
+  """
+  began = time.monotonic()
+  clear(folder)
+  method = settings['method'].split()[0]
+  factory = evaluate.factory(config, ())
+  if method == 'simulator_planner':
+    factory = functools.partial(
+        lookahead.Lookahead, factory, **lookahead.SETTINGS)
+  curve = Curve(folder, config)
+  with evaluate.make_pool(config, factory, config.envs) as pool:
+    assess = functools.partial(curve.assess, pool)
+    step, seconds, policy = prepare(method, settings, config, names, assess)
+    seeds = range(
+        settings['scenarios'], settings['scenarios'] + settings['episodes'])
+    collect = evaluate.collect
+    if method == 'simulator_planner':
+      collect = functools.partial(patiently, folder / PARTIAL, settings)
+    episodes, _ = collect(pool, policy, seeds)
+  result = evaluate.summarize(episodes)
+  if not curve.rows:
+    curve.add(step, seconds, result, len(episodes))
+  content = {
+      **result, 'episodes': len(episodes), 'seed': settings['scenarios'],
+      'step': step, 'overrides': list(overrides),
+      'per_episode': evaluate.table(episodes)}
+  _dump(folder / 'eval.json', content)
+  _dump(folder / 'record.json', {
+      **settings, 'env_steps': step, 'train_seconds': seconds,
+      'wall_seconds': time.monotonic() - began, 'envs': config.envs,
+      'argv': list(arguments), 'versions': _versions(method),
+      'machine': rundir.machine()})
+  (folder / PARTIAL).unlink(missing_ok=True)
+  print(_sentence(folder, result, len(episodes)), flush=True)
+
+
+def clear(folder: pathlib.Path) -> None:
+  """Makes the folder, or removes the results in it.
+
+  Complete episodes stay if they belong to results that were never finished.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  files.clean(folder)
+  if (folder / 'record.json').exists():
+    (folder / PARTIAL).unlink(missing_ok=True)
+  for name in RESULTS:
+    (folder / name).unlink(missing_ok=True)
+
+
+def prepare(
+    method: str, settings: Mapping[str, Any], config: Config,
+    names: Mapping[str, int],
+    assess: Callable[[int, float, learners.Policy], Any]) -> learners.Trained:
+  """Returns the policy of a method, trained if it learns.
+
+  Args:
+    method, settings, config, names: see `run`.
+    assess: see `learners.learn`.
+  """
+  if method in learners.LEARNERS:
+    limits = learners.Limits(
+        settings['steps'], 60 * settings['minutes'], config.eval_every)
+    return learners.learn(method, config, limits, assess)
+  env = evaluate.factory(config, ())()
+  env.close()
+  if method == 'simulator_planner':
+    policy = lookahead.follow
+  elif method in PLANNERS:
+    lanes = planner.check(scripts.plain(env), method, config.task)
+    policy = planner.Planner(lanes, PLANNERS[method])
+  else:
+    policy = scripts.scripted(
+        method, config, names, env.act_space['action'].n)
+  return learners.Trained(0, 0.0, policy)
+
+
+class Curve:
+  """The scores in the course of training, and the file that holds them.
+
+  Attributes:
+    rows: those of the file.
+  """
+
+  def __init__(self, folder: pathlib.Path, config: Config):
+    """Writes no file yet; reads eval_eps."""
+    self.rows = []
+    self._folder = folder
+    self._seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
+
+  def assess(
+      self, pool: envs.Pool, step: int, seconds: float,
+      policy: learners.Policy) -> None:
+    """Evaluates as in the course of training, and adds a row."""
+    episodes, _ = evaluate.collect(pool, policy, self._seeds)
+    result = evaluate.summarize(episodes)
+    self.add(step, seconds, result, len(episodes))
+    print(
+        f"{self._folder.name} [{step}] return {result['return_mean']:.2f}, "
+        f'{seconds:.0f} s', flush=True)
+
+  def add(
+      self, step: int, seconds: float, result: Mapping[str, Any],
+      count: int) -> None:
+    """Adds the scores of some episodes, after so many seconds of training."""
+    values = {
+        'return': result['return_mean'], 'return_std': result['return_std'],
+        'length': result['length_mean'], 'crash_rate': result['crash_rate'],
+        'speed': result['speed_mean'], 'eps': count}
+    self.rows.append({
+        'step': step, 'time': seconds,
+        **{f'eval_{k}': v for k, v in values.items() if v is not None}})
+    files.write_text(
+        self._folder / 'metrics.jsonl',
+        ''.join(json.dumps(row) + '\n' for row in self.rows))
+
+
+def patiently(
+    path: pathlib.Path, settings: Mapping[str, Any], pool: envs.Pool,
+    policy: learners.Policy, seeds: Sequence[int]) -> tuple[list, list]:
+  """Does what `evaluate.collect` does, and goes on where it was interrupted.
+
+  Args:
+    path: of the file with the episodes that are complete.
+    settings: of `describe`; with others, a file is replaced.
+    pool, policy, seeds: see `evaluate.collect`.
+
+  Returns:
+    Episodes, of the keys that scores are made of, and no frames.
+  """
+  try:
+    done = json.loads(path.read_text())
+    if done['settings'] != settings:
+      raise ValueError('Other settings.')
+    done = done['episodes']
+  except (FileNotFoundError, ValueError, KeyError):
+    done = {}
+  waiting = [seed for seed in seeds if str(seed) not in done]
+  for start in range(0, len(waiting), len(pool)):
+    some = waiting[start:start + len(pool)]
+    episodes, _ = evaluate.collect(pool, policy, some)
+    if len(episodes) < len(some):
+      raise errors.EnvError(
+          f'A scenario of {list(some)} could not be run to its end.')
+    for seed, episode in zip(some, episodes):
+      done[str(seed)] = {
+          key: episode[key].tolist() for key in SCORED if key in episode}
+    _dump(path, {'settings': settings, 'episodes': done})
+    print(f'{path.parent.name}: {len(done)} of {len(seeds)}', flush=True)
+  return [
+      {key: np.array(value, np.float32) for key, value in
+       done[str(seed)].items()} for seed in seeds], []
+
+
+def _dump(path, content):
+  files.write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def _sentence(folder, result, count):
+  """Returns what is printed when a method is finished."""
+  crash = result['crash_rate']
+  return (
+      f"{folder.name}: return {result['return_mean']:.2f} +- "
+      f"{result['return_std']:.2f}"
+      + ('' if crash is None else
+         f", crash rate {100 * crash:.0f} %, {result['speed_mean']:.1f} m/s")
+      + f', {count} episodes. Written to {folder}')
+
+
+def _versions(method):
+  names = ('stable-baselines3', 'torch') if method in learners.LEARNERS else ()
+  return {
+      **rundir.versions(),
+      **{name: importlib.metadata.version(name) for name in names}}
