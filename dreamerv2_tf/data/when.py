@@ -31,10 +31,15 @@ class Every:
     return False
 
   def state(self) -> dict:
-    return {'last': self._last}
+    return {'last': self._last, 'every': self._every}
 
   def load_state(self, state: dict) -> None:
-    self._last = state['last']
+    """Continues from a state; begins anew if the distance has changed.
+
+    Answers for the past would otherwise be made up for, or held back.
+    """
+    same = state.get('every', self._every) == self._every
+    self._last = state['last'] if same else None
 
 
 class Until:

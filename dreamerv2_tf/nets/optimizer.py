@@ -1,6 +1,7 @@
 """Gradient steps with clipping, weight decay and loss scaling."""
 
 from collections.abc import Mapping
+import functools
 import re
 
 import tensorflow as tf
@@ -26,7 +27,8 @@ class Optimizer(Module):
 
   Code: danijar/dreamerv2 common/tfutils.py, Optimizer.
   Differs: `wd: 0` turns weight decay off; a float16 step with an overflow
-    changes no weight, not even through weight decay, and is counted.
+    changes no weight, not even through weight decay, and is counted; what the
+    configuration sets is no part of a checkpoint.
   """
 
   def __init__(
@@ -68,6 +70,9 @@ class Optimizer(Module):
         v for k, v in variables.items()
         if wd and re.search(wd_pattern, f'{name}/{k}')]
     self._opt = OPTIMIZERS[opt](lr, eps)
+    # As variables, Keras would save them and a checkpoint overrule them.
+    for setting, value in self._opt._hyper.items():
+      self._opt._hyper[setting] = functools.partial(float, value)
     self._mixed = mixed
     if mixed:
       self._opt = tf_keras.mixed_precision.LossScaleOptimizer(self._opt)

@@ -32,10 +32,14 @@ from . import rundir
 
 log = logging.getLogger(__name__)
 
-FORMAT = (1, 0)  # A reader refuses a newer first number.
+# A reader refuses a newer first number. 1.1: without settings of optimizers.
+FORMAT = (1, 1)
 MANIFEST = 'MANIFEST.json'
 PARTS = ('variables.index', 'state.json', 'arrays.npz')
 SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE'
+# Learning rates and the like, which format 1.0 held: the configuration decides.
+SETTINGS = re.compile(
+    r'(.*/)?_opt/(learning_rate|beta_1|beta_2|decay|momentum)')
 MAX_FAILURES = 3
 
 
@@ -271,7 +275,8 @@ class Checkpoints:
             f'Checkpoint {record.path} holds NaN or infinite values in '
             f'{", ".join(broken[:5])}{more}. Use an older one.')
       status = tf.train.Checkpoint(agent=trackable).read(record.prefix)
-      status.assert_consumed()
+      status.expect_partial()  # No words about those settings.
+      status.assert_existing_objects_matched()
     except (OSError, IndexError, tf.errors.OpError) as error:
       raise errors.StateError(
           f'Can not read checkpoint {record.path}: {_why(error)}.') from error
@@ -410,11 +415,12 @@ def _key(name):
 def _signature(reader):
   """Returns name -> 'shape dtype' of the variables of a checkpoint."""
   dtypes = reader.get_variable_to_dtype_map()
-  return {
+  result = {
       key.removeprefix('agent/').removesuffix(SUFFIX):
           f'{shape} {dtypes[key].name}'
       for key, shape in sorted(reader.get_variable_to_shape_map().items())
       if key.endswith(SUFFIX)}
+  return {k: v for k, v in result.items() if not SETTINGS.fullmatch(k)}
 
 
 def _signature_of(trackable):

@@ -435,6 +435,7 @@ class Trainer:
     state = {
         'step': int(self.step), 'written': self._written,
         'best': self._best, 'due': self._due, 'seconds': self._seconds(),
+        'seed': self._config.seed,
         'pretrained': self._pretrained, 'policy': self._policy,
         'learner': self._learner.state(), 'pending': self._logger.state(),
         'every': {k: v.state() for k, v in self._every.items()},
@@ -489,11 +490,14 @@ class Trainer:
       driver = _begin_after(driver, count)
     self._driver.restore(driver, on_row=self._replay.add_step)
     self._datasets = self._open_datasets()
+    reseeded = state.get('seed', self._config.seed) != self._config.seed
     for name, dataset in self._datasets.items():
-      dataset.load_state(state['datasets'][name])
+      rng = {'rng': dataset.state()['rng']} if reseeded else {}
+      dataset.load_state({**state['datasets'][name], **rng})
     for name, every in self._every.items():
       every.load_state(state['every'][name])
-    self._random.load_state(state['random'])
+    if not reseeded:
+      self._random.load_state(state['random'])
     self._learner.load_state(state['learner'], record.arrays)
     self._due.update(state['due'])
     self._pretrained = state['pretrained']

@@ -32,6 +32,18 @@ def test_counter_compares_like_an_int():
   assert when.Every(5)(counter)
 
 
+def test_a_changed_distance_begins_anew():
+  before = when.Every(100)
+  assert [s for s in range(0, 250, 10) if before(s)] == [0, 100, 200]
+  after = when.Every(20)
+  after.load_state(json.loads(json.dumps(before.state())))
+  # Neither three answers at once, nor the next one at 300.
+  assert [s for s in range(250, 300, 10) if after(s)] == [250, 270, 290]
+  old = when.Every(20)
+  old.load_state({'last': 240})  # Of a former version.
+  assert [s for s in range(250, 290, 10) if old(s)] == [260, 280]
+
+
 def test_state_resumes_exactly():
   whole, before, after = when.Every(7), when.Every(7), when.Every(7)
   want = [whole(step) for step in range(0, 50, 3)]

@@ -167,6 +167,24 @@ def test_all_optimizers_descend(name):
   assert opt.get_weights() == {}  # Moments are no weights.
 
 
+@pytest.mark.parametrize('mixed', [False, True])
+@pytest.mark.parametrize('name', ['adam', 'nadam', 'adamax', 'sgd', 'momentum'])
+def test_a_checkpoint_leaves_the_settings_alone(name, mixed, tmp_path):
+  slow, opt = make({'x': 1.0}, opt=name, lr=0.0, mixed=mixed)
+  descend(slow, opt, x=2.0)
+  path = tf.train.Checkpoint(opt=opt).write(str(tmp_path / 'slow'))
+  saved = {key.split('/.')[0].rsplit('/')[-1] for key, _ in
+           tf.train.list_variables(path)}
+  assert 'iter' in saved  # Steps taken are state.
+  assert not saved & {
+      'learning_rate', 'decay', 'beta_1', 'beta_2', 'momentum'}
+  fast, twin = make({'x': 1.0}, opt=name, lr=0.1, mixed=mixed)
+  tf.train.Checkpoint(opt=twin).read(path).assert_consumed()
+  moved = float(fast['x'])
+  descend(fast, twin, x=2.0)
+  assert moved == 1 and float(fast['x']) < 0.99
+
+
 def test_a_variable_without_gradient_is_an_error_in_the_program():
   variables, opt = make({'x': 1.0, 'unused/kernel': 1.0})
   with pytest.raises(AssertionError, match=r"on \['unused/kernel'\]"):

@@ -219,7 +219,7 @@ class TestDamage:
     resign(folder(store, 2), format='2.0', versions={'dreamerv2_tf': '9.1'})
     with pytest.raises(
         errors.StateError, match='format 2.0, written by dreamerv2_tf 9.1; '
-        'this is .*, which reads up to format 1.0'):
+        'this is .*, which reads up to format 1.1'):
       store.newest()
     assert store.steps() == [1, 2]
 
@@ -291,6 +291,34 @@ class TestOtherAgent:
     text = checkpoint._table('path', {}, ours)
     assert 'another agent: 50 of 50' in text
     assert text.endswith('\n  and 30 more')
+
+
+class Old(tf.Module):
+  """As in format 1.0: settings of its optimizer are variables."""
+
+  def __init__(self, rate):
+    super().__init__()
+    self.kernel = tf.Variable(rate)
+    self._opt = tf.Module()
+    self._opt.learning_rate = tf.Variable(rate)
+    self._opt.beta_1 = tf.Variable(rate)
+
+
+class New(tf.Module):
+  """The same, now."""
+
+  def __init__(self, value):
+    super().__init__()
+    self.kernel = tf.Variable(value)
+    self._opt = tf.Module()
+
+
+def test_settings_of_optimizers_in_old_checkpoints_are_passed_by(store):
+  store.save(1, Old(0.5), {})
+  net = New(0.0)
+  store.restore(store.newest(), net)
+  assert net.kernel.numpy() == 0.5
+  assert set(store.newest().variables()) == {'kernel'}
 
 
 def _full(*args, **kwargs):

@@ -138,6 +138,15 @@ class TestKilled:
     assert last['step'] == 80
     assert last['changed'] == {'model_opt.lr': [1e-4, 1e-3]}
 
+  def test_changed_learning_rate_takes_effect(self, mended, tmp_path, train):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    flags = [*mended[1], '--steps', 300, '--model_opt.lr']
+    line = train(5, *flags, 1e30)
+    assert 'NaN or infinite' in line and 'Lower the learning rates' in line
+    runs.call(logdir, *flags, 1e-4)
+    assert runs.newest(logdir).step == 300
+
   def test_full_disk_keeps_the_old_checkpoint(self, mended, tmp_path):
     logdir = tmp_path / 'run'
     shutil.copytree(mended[0], logdir)
