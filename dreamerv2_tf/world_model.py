@@ -175,19 +175,7 @@ class WorldModel(tfutils.Module):
         self._config.overshooting.steps, self._config.overshooting.heads)
     if not steps:
       return {}
-    inside = ~data['is_first']
-    state, valid = prior, inside
-    feats, masks = [self.rssm.get_feat(state)], [valid]
-    for distance, step_seed in enumerate(split(seed, steps)[1:], 1):
-      shape = [valid.shape[0], valid.shape[1] - 1]
-      state = self.rssm.img_step(
-          flatten(tf.nest.map_structure(lambda x: x[:, :-1], state)),
-          flatten(data['action'][:, distance:]), step_seed)
-      state = tf.nest.map_structure(
-          lambda x, shape=shape: tf.reshape(x, shape + x.shape[1:]), state)
-      valid = valid[:, :-1] & inside[:, distance:]
-      feats.append(self.rssm.get_feat(state))
-      masks.append(valid)
+    feats, masks = self.predict(data, prior, steps, seed)
     later = lambda x: tf.concat([x[:, i:] for i in range(steps)], 1)
     weight = tf.concat([
         tf.cast(x, tf.float32) / tf.maximum(
@@ -201,6 +189,36 @@ class WorldModel(tfutils.Module):
         like = dist.log_prob(later(tf.cast(data[key], tf.float32)))
         losses[key] = -tf.reduce_sum(weight * like)
     return losses
+
+  def predict(
+      self, data: Data, prior: State, steps: int,
+      seed: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Predicts open loop under the recorded actions, from every posterior.
+
+    Args:
+      data: preprocessed, [B, T, ...]; reads `action` and `is_first`.
+      prior: states one step ahead, [B, T, ...].
+      steps: largest distance.
+      seed: [2], int.
+
+    Returns:
+      For each distance d from 1 on:
+      feats: [B, T - d + 1, F]; of the times d - 1, d, ..., T - 1.
+      masks: [B, T - d + 1], bool; whether no episode began on the way there.
+    """
+    state, valid = prior, ~data['is_first']
+    feats, masks = [self.rssm.get_feat(state)], [valid]
+    for distance, step_seed in enumerate(split(seed, steps)[1:], 1):
+      shape = [valid.shape[0], valid.shape[1] - 1]
+      state = self.rssm.img_step(
+          flatten(tf.nest.map_structure(lambda x: x[:, :-1], state)),
+          flatten(data['action'][:, distance:]), step_seed)
+      state = tf.nest.map_structure(
+          lambda x, shape=shape: tf.reshape(x, shape + x.shape[1:]), state)
+      valid = valid[:, :-1] & ~data['is_first'][:, distance:]
+      feats.append(self.rssm.get_feat(state))
+      masks.append(valid)
+    return feats, masks
 
   def imagine(
       self, policy: Callable, start: State, is_terminal: tf.Tensor | None,

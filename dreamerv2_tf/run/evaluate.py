@@ -60,7 +60,7 @@ def run(
   with make_pool(config, factory(config, film), count) as pool:
     policy = functools.partial(agent.policy, mode='eval')
     results, frames = collect(
-        pool, policy, seeds, film, progress=_progress(episodes))
+        pool, policy, seeds, film, progress=show_progress(episodes))
     fps = pool.fps
   record = {
       **summarize(results), 'episodes': len(results), 'seed': seed,
@@ -305,8 +305,8 @@ def _check_video(path):
         f"--video can not write '{path}': its folder does not exist.")
 
 
-def _progress(total):
-  """Returns what shows the number of episodes on a terminal."""
+def show_progress(total: int) -> Callable[[int], None]:
+  """Returns what shows the number of complete episodes on a terminal."""
   def show(done):
     if sys.stderr and sys.stderr.isatty():
       end = '\r\x1b[K' if done == total else ''
