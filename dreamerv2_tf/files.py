@@ -43,6 +43,23 @@ def write_text(path: str | os.PathLike, text: str) -> None:
   write(path, lambda file: file.write(text.encode()))
 
 
+def check_name(path: str | os.PathLike) -> None:
+  """Refuses paths that logs, the terminal and TensorBoard can not name.
+
+  Raises:
+    ValueError: it is not UTF-8.
+  """
+  try:
+    os.fspath(path).encode()
+  except UnicodeEncodeError:
+    raise ValueError('its name is not UTF-8') from None
+
+
+def printable(path: str | os.PathLike) -> str:
+  """Returns a path with bytes that are not UTF-8 written as escapes."""
+  return os.fsencode(path).decode(errors='backslashreplace')
+
+
 def temporary(folder: str | os.PathLike) -> pathlib.Path:
   """Returns an unused `.tmp-<pid>-<uuid>` path in the folder."""
   return pathlib.Path(folder) / f'{PREFIX}{os.getpid()}-{uuid.uuid4().hex}'

@@ -66,6 +66,7 @@ class RunDir:
     self._handle = None
     try:
       self.path = pathlib.Path(logdir).expanduser()
+      files.check_name(self.path)
       self.config_path = self.path / 'config.yaml'
       self._created = [
           path for path in (self.path, *self.path.parents)
@@ -73,14 +74,15 @@ class RunDir:
       self.path.mkdir(parents=True, exist_ok=True)
       self._handle = self._open()
     except (OSError, ValueError, RuntimeError) as error:
-      # Names too long, with a null byte or of an unknown home never work.
+      # Names too long, with a null byte, of other bytes than UTF-8 or of an
+      # unknown home never work.
       kind = errors.StorageError
       if getattr(error, 'errno', None) in (None, errno.ENAMETOOLONG):
         kind = errors.ConfigError
       why = getattr(error, 'strerror', None) or error
       raise kind(
-          f"Can not write to the run folder '{logdir}': {why}. Give a folder "
-          'that you may write to with --logdir.') from error
+          f"Can not write to the run folder '{files.printable(logdir)}': {why}."
+          ' Give a folder that you may write to with --logdir.') from error
     try:
       self._lock(break_lock)
     except BaseException:

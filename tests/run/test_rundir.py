@@ -210,7 +210,8 @@ class TestFolder:
     assert len(lines) == 2
     assert all('Permission denied. Give a folder' in line for line in lines)
 
-  @pytest.mark.parametrize('name', ['x' * 300, 'null\0byte', '~nobody-such/x'])
+  @pytest.mark.parametrize('name', [
+      'x' * 300, 'null\0byte', '~nobody-such/x', 'not-utf-8-\udcff'])
   def test_impossible_names(self, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(errors.ConfigError, match='Can not write to the run'):
