@@ -171,10 +171,11 @@ class Checkpoints:
   def best_step(self) -> int | None:
     """Returns the step marked as best, None if there is none."""
     try:
-      return int(json.loads((self._dir / 'best.json').read_text())['step'])
+      record = files.parse_object((self._dir / 'best.json').read_bytes())
+      return int(record['step'])
     except FileNotFoundError:
       return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
       log.warning('Unreadable %s: %s.', self._dir / 'best.json', error)
       return None
 
@@ -363,7 +364,7 @@ def verify(path: str | os.PathLike) -> Record:
   """
   path = pathlib.Path(path)
   try:
-    manifest = json.loads((path / MANIFEST).read_text())
+    manifest = files.parse_object((path / MANIFEST).read_bytes())
     major = int(manifest['format'].split('.')[0])
     if major > FORMAT[0]:
       raise errors.StateError(

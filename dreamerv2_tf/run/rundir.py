@@ -113,17 +113,10 @@ class RunDir:
     Raises:
       StorageError: the record can not be written.
     """
-    history = []
-    if (self.path / 'run.json').exists():
-      try:
-        history = list(_read(self.path / 'run.json')['history'])
-      except (ValueError, KeyError, TypeError) as error:
-        log.warning(
-            'Began a new history: %s is unreadable: %s.',
-            self.path / 'run.json', error)
+    history = self._history()
     failure = self.path / 'failure.json'
     if history and failure.exists():
-      with contextlib.suppress(ValueError):
+      with contextlib.suppress(OSError, ValueError):
         history[-1]['failure'] = _read(failure)
     history.append({
         'time': _now(), 'host': socket.gethostname(), 'pid': os.getpid(),
@@ -174,6 +167,21 @@ class RunDir:
         os.ftruncate(self._handle, 0)
     os.close(self._handle)
     self._handle = None
+
+  def _history(self):
+    """Returns the entries of `run.json`; begins anew if it is unreadable."""
+    path = self.path / 'run.json'
+    if not path.exists():
+      return []
+    try:
+      history = _read(path).get('history')
+      if not isinstance(history, list) or not all(
+          isinstance(entry, dict) for entry in history):
+        raise ValueError("'history' is no list of objects")
+    except (OSError, ValueError) as error:
+      log.warning('Began a new history: %s is unreadable: %s.', path, error)
+      return []
+    return history
 
   def _open(self):
     # Python opens it close-on-exec.
@@ -236,10 +244,9 @@ class RunDir:
   def _holder(self):
     """Returns the content of the lock file; empty if nobody is named."""
     try:
-      holder = json.loads(os.pread(self._handle, 65536, 0))
+      return files.parse_object(os.pread(self._handle, 65536, 0))
     except ValueError:
       return {}
-    return holder if isinstance(holder, dict) else {}
 
   def _beat(self):
     while not self._stop.wait(HEARTBEAT):
@@ -348,7 +355,7 @@ def _plain(value):
 
 
 def _read(path):
-  return json.loads(path.read_text(encoding='utf-8'))
+  return files.parse_object(path.read_bytes())
 
 
 def _dumps(record):

@@ -194,6 +194,18 @@ class TestDamage:
     assert store.steps() == [1]
     assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
 
+  @pytest.mark.parametrize('text', [
+      '', '\xff\xfe', '[' * 100_000, '[1]', '"x"', '3', 'null', '{}',
+      '{"format": 1}', '{"format": "1.0", "files": []}',
+      '{"step": 1e999}', '{"step": "x"}', '{"step": null}', '{"step": [2]}'])
+  def test_odd_manifests_and_marks(self, tmp_path, store, text, caplog):
+    fill(store, 1, 2)
+    for path in folder(store, 2) / 'MANIFEST.json', store._dir / 'best.json':
+      path.write_bytes(text.encode('latin-1'))
+    assert store.best_step() is None and 'best.json' in caplog.text
+    assert store.newest().step == 1
+    assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
+
   def test_none_intact_never_starts_from_zero(self, tmp_path, store):
     fill(store, 1, 2)
     for step in (1, 2):
