@@ -1,10 +1,11 @@
 """Files that appear whole or not at all."""
 
 from collections.abc import Callable
+import json
 import os
 import pathlib
 import shutil
-from typing import BinaryIO
+from typing import Any, BinaryIO
 import uuid
 
 PREFIX = '.tmp-'
@@ -41,6 +42,38 @@ def write(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes UTF-8 text whole or not at all."""
   write(path, lambda file: file.write(text.encode()))
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+  """Parses a JSON object.
+
+  Raises:
+    ValueError: it is none, whatever the bytes are.
+  """
+  try:
+    result = json.loads(data)
+  except RecursionError:
+    raise ValueError('nested too deep') from None
+  if not isinstance(result, dict):
+    raise ValueError(f'expected an object, got a {type(result).__name__}')
+  return result
+
+
+def check_name(path: str | os.PathLike) -> None:
+  """Refuses paths that logs, the terminal and TensorBoard can not name.
+
+  Raises:
+    ValueError: it is not UTF-8.
+  """
+  try:
+    os.fspath(path).encode()
+  except UnicodeEncodeError:
+    raise ValueError('its name is not UTF-8') from None
+
+
+def printable(path: str | os.PathLike) -> str:
+  """Returns a path with bytes that are not UTF-8 written as escapes."""
+  return os.fsencode(path).decode(errors='backslashreplace')
 
 
 def temporary(folder: str | os.PathLike) -> pathlib.Path:

@@ -355,8 +355,9 @@ class JSONLOutput:
   def cut(logdir: str | os.PathLike, step: int) -> int:
     """Takes back the rows beyond a step, from which a run will go on.
 
-    They move to `metrics.<number>.cut.jsonl`. Lines that are no rows, as the
-    last one after a power cut, are dropped with a warning.
+    They move to `metrics.<number>.cut.jsonl`, and so do rows that are not
+    beyond the row before them. Lines that are no rows, as the last one after a
+    power cut, are dropped with a warning.
 
     Args:
       logdir: run folder.
@@ -369,16 +370,20 @@ class JSONLOutput:
     if not path.exists():
       return 0
     text = path.read_bytes()
-    stay, move, torn = [], [], 0
+    stay, move, torn, last = [], [], 0, -math.inf
     for line in text.splitlines(keepends=True):
       try:
-        beyond = json.loads(line)['step'] > step
-        if not line.endswith(b'\n'):
-          raise ValueError('The line has no end.')
-      except (ValueError, TypeError, KeyError):
+        reached = files.parse_object(line)['step']
+        if not line.endswith(b'\n') or not math.isfinite(reached):
+          raise ValueError('The line has no end, or no step.')
+      except (ValueError, TypeError, KeyError, OverflowError):
         torn += 1
         continue
-      (move if beyond else stay).append(line)
+      if last < reached <= step:
+        stay.append(line)
+        last = reached
+      else:
+        move.append(line)
     if torn:
       log.warning('Dropped %d unreadable line(s) of %s.', torn, path)
     if move:

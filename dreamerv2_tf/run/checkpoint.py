@@ -57,11 +57,6 @@ class Record:
   step: int
   manifest: dict
 
-  @property
-  def prefix(self) -> str:
-    """Path by which TensorFlow knows the variables."""
-    return str(self.path / 'variables')
-
   @functools.cached_property
   def state(self) -> dict:
     """What was passed to `save` as `state`."""
@@ -75,10 +70,11 @@ class Record:
 
   def variables(self) -> dict[str, np.ndarray]:
     """Reads all variables by their path in the object that was saved."""
-    reader = _reader(self)
-    return {
-        name: np.asarray(reader.get_tensor(_key(name)))
-        for name in _signature(reader)}
+    with _plain(self.path) as folder:
+      reader = _reader(folder)
+      return {
+          name: np.asarray(reader.get_tensor(_key(name)))
+          for name in _signature(reader)}
 
 
 class Checkpoints:
@@ -175,10 +171,11 @@ class Checkpoints:
   def best_step(self) -> int | None:
     """Returns the step marked as best, None if there is none."""
     try:
-      return int(json.loads((self._dir / 'best.json').read_text())['step'])
+      record = files.parse_object((self._dir / 'best.json').read_bytes())
+      return int(record['step'])
     except FileNotFoundError:
       return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
       log.warning('Unreadable %s: %s.', self._dir / 'best.json', error)
       return None
 
@@ -264,29 +261,34 @@ class Checkpoints:
         infinite, or the files can not be read.
     """
     try:
-      reader = _reader(record)
-      theirs, ours = _signature(reader), _signature_of(trackable)
-      if theirs != ours:
-        raise errors.StateError(_table(record.path, theirs, ours))
-      broken = [name for name in theirs if not _finite(reader, name)]
-      if broken:
-        more = ' and others' if len(broken) > 5 else ''
-        raise errors.StateError(
-            f'Checkpoint {record.path} holds NaN or infinite values in '
-            f'{", ".join(broken[:5])}{more}. Use an older one.')
-      status = tf.train.Checkpoint(agent=trackable).read(record.prefix)
-      status.expect_partial()  # No words about those settings.
-      status.assert_existing_objects_matched()
+      with _plain(record.path) as folder:
+        self._restore(record, folder, trackable)
     except (OSError, IndexError, tf.errors.OpError) as error:
       raise errors.StateError(
           f'Can not read checkpoint {record.path}: {_why(error)}.') from error
+
+  def _restore(self, record, folder, trackable):
+    reader = _reader(folder)
+    theirs, ours = _signature(reader), _signature_of(trackable)
+    if theirs != ours:
+      raise errors.StateError(_table(record.path, theirs, ours))
+    broken = [name for name in theirs if not _finite(reader, name)]
+    if broken:
+      more = ' and others' if len(broken) > 5 else ''
+      raise errors.StateError(
+          f'Checkpoint {record.path} holds NaN or infinite values in '
+          f'{", ".join(broken[:5])}{more}. Use an older one.')
+    status = tf.train.Checkpoint(agent=trackable).read(f'{folder}/variables')
+    status.expect_partial()  # No words about those settings.
+    status.assert_existing_objects_matched()
 
   def _write(self, step, trackable, state, arrays, meta, best):
     """Builds the folder aside and moves it to its place."""
     temp = files.temporary(self._dir)
     try:
       temp.mkdir()
-      tf.train.Checkpoint(agent=trackable).write(str(temp / 'variables'))
+      with _plain(temp) as folder:
+        tf.train.Checkpoint(agent=trackable).write(f'{folder}/variables')
       (temp / 'state.json').write_text(json.dumps(state))
       arrays = {key: np.asarray(value) for key, value in arrays.items()}
       for key, value in arrays.items():
@@ -362,7 +364,7 @@ def verify(path: str | os.PathLike) -> Record:
   """
   path = pathlib.Path(path)
   try:
-    manifest = json.loads((path / MANIFEST).read_text())
+    manifest = files.parse_object((path / MANIFEST).read_bytes())
     major = int(manifest['format'].split('.')[0])
     if major > FORMAT[0]:
       raise errors.StateError(
@@ -403,9 +405,25 @@ def _entry(path):
     return {'size': file.tell(), 'sha256': digest.hexdigest()}
 
 
-def _reader(record):
+@contextlib.contextmanager
+def _plain(folder):
+  """Yields a name of a folder that TensorFlow takes word for word.
+
+  It reads paths as patterns, in which `*`, `?`, `[` and `\\` mean something.
+  """
+  if not re.search(r'[][*?\\]', str(folder)):
+    yield str(folder)
+    return
+  handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+  try:
+    yield f'/proc/self/fd/{handle}'
+  finally:
+    os.close(handle)
+
+
+def _reader(folder):
   # Unlike tf.train.load_checkpoint, this one never looks for other files.
-  return tf.compat.v1.train.NewCheckpointReader(record.prefix)
+  return tf.compat.v1.train.NewCheckpointReader(f'{folder}/variables')
 
 
 def _key(name):

@@ -108,6 +108,12 @@ def load_agent(
     EnvError: the environment can not be built.
   """
   stored = logdir / 'config.yaml'
+  try:
+    files.check_name(logdir)
+  except ValueError as error:
+    raise errors.ConfigError(
+        f"Can not read the run folder '{files.printable(logdir)}': {error}. "
+        'Rename it.') from error
   if not stored.is_file():
     raise errors.ConfigError(
         f'{logdir} holds no run: config.yaml is missing. Give the folder of '

@@ -66,6 +66,7 @@ class RunDir:
     self._handle = None
     try:
       self.path = pathlib.Path(logdir).expanduser()
+      files.check_name(self.path)
       self.config_path = self.path / 'config.yaml'
       self._created = [
           path for path in (self.path, *self.path.parents)
@@ -73,14 +74,15 @@ class RunDir:
       self.path.mkdir(parents=True, exist_ok=True)
       self._handle = self._open()
     except (OSError, ValueError, RuntimeError) as error:
-      # Names too long, with a null byte or of an unknown home never work.
+      # Names too long, with a null byte, of other bytes than UTF-8 or of an
+      # unknown home never work.
       kind = errors.StorageError
       if getattr(error, 'errno', None) in (None, errno.ENAMETOOLONG):
         kind = errors.ConfigError
       why = getattr(error, 'strerror', None) or error
       raise kind(
-          f"Can not write to the run folder '{logdir}': {why}. Give a folder "
-          'that you may write to with --logdir.') from error
+          f"Can not write to the run folder '{files.printable(logdir)}': {why}."
+          ' Give a folder that you may write to with --logdir.') from error
     try:
       self._lock(break_lock)
     except BaseException:
@@ -113,17 +115,10 @@ class RunDir:
     Raises:
       StorageError: the record can not be written.
     """
-    history = []
-    if (self.path / 'run.json').exists():
-      try:
-        history = list(_read(self.path / 'run.json')['history'])
-      except (ValueError, KeyError, TypeError) as error:
-        log.warning(
-            'Began a new history: %s is unreadable: %s.',
-            self.path / 'run.json', error)
+    history = self._history()
     failure = self.path / 'failure.json'
     if history and failure.exists():
-      with contextlib.suppress(ValueError):
+      with contextlib.suppress(OSError, ValueError):
         history[-1]['failure'] = _read(failure)
     history.append({
         'time': _now(), 'host': socket.gethostname(), 'pid': os.getpid(),
@@ -174,6 +169,21 @@ class RunDir:
         os.ftruncate(self._handle, 0)
     os.close(self._handle)
     self._handle = None
+
+  def _history(self):
+    """Returns the entries of `run.json`; begins anew if it is unreadable."""
+    path = self.path / 'run.json'
+    if not path.exists():
+      return []
+    try:
+      history = _read(path).get('history')
+      if not isinstance(history, list) or not all(
+          isinstance(entry, dict) for entry in history):
+        raise ValueError("'history' is no list of objects")
+    except (OSError, ValueError) as error:
+      log.warning('Began a new history: %s is unreadable: %s.', path, error)
+      return []
+    return history
 
   def _open(self):
     # Python opens it close-on-exec.
@@ -236,10 +246,9 @@ class RunDir:
   def _holder(self):
     """Returns the content of the lock file; empty if nobody is named."""
     try:
-      holder = json.loads(os.pread(self._handle, 65536, 0))
+      return files.parse_object(os.pread(self._handle, 65536, 0))
     except ValueError:
       return {}
-    return holder if isinstance(holder, dict) else {}
 
   def _beat(self):
     while not self._stop.wait(HEARTBEAT):
@@ -349,7 +358,7 @@ def _plain(value):
 
 
 def _read(path):
-  return json.loads(path.read_text(encoding='utf-8'))
+  return files.parse_object(path.read_bytes())
 
 
 def _dumps(record):

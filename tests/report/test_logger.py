@@ -170,6 +170,19 @@ class TestJSONL:
     output([(3, 'x', np.array(1.0))])
     assert rows(tmp_path) == [{'step': 1}, {'step': 3, 'x': 1}]
 
+  def test_cut_leaves_steps_that_increase(self, tmp_path, caplog):
+    good = ['{"step": 1}', '{"step": 2}', '{"step": 4}']
+    odd = ['{"step": NaN}', '{"step": Infinity}', '{"step": null}', '[1]',
+           '[' * 100_000, '{"step": "3"}', '{"step": ' + '9' * 400 + '}']
+    again = ['{"step": 2}', '{"step": 1, "x": 3}', '{"step": 4, "x": 3}']
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join([
+        good[0], odd[0], good[1], *again[:2], *odd[1:], good[2], again[2], '']))
+    assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 3
+    assert (tmp_path / 'metrics.jsonl').read_text().splitlines() == good
+    assert (
+        tmp_path / 'metrics.1.cut.jsonl').read_text().splitlines() == again
+    assert 'Dropped 7 unreadable line(s)' in caplog.text
+
   def test_cut_without_a_file(self, tmp_path):
     assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 0
     assert not list(tmp_path.iterdir())

@@ -106,6 +106,24 @@ class TestSaveAndRestore:
     assert store.newest().variables()['heads/reward'] == 6
     assert os.listdir(store._dir) == ['000000000005']
 
+  @pytest.mark.parametrize('name', [
+      'x [a]=1', '[x]', 'a*b', 'what?', 'back\\slash', '{a,b}', 'ä €', ' ',
+      '%s', '$HOME', '-rf', "it's"])
+  def test_any_name_of_a_folder(self, tmp_path, name):
+    (tmp_path / name).mkdir()
+    store = checkpoint.Checkpoints(tmp_path / name / 'checkpoints')
+    fill(store, 5, 6)
+    store.save(6, Net(value=7.0), {})
+    # What such a pattern would find.
+    shutil.copytree(tmp_path / name, tmp_path / 'a-b')
+    shutil.copytree(tmp_path / name, tmp_path / 'x a=1')
+    net = Net()
+    store.restore(store.newest(), net)
+    assert net.heads['reward'].numpy() == 7
+    assert store.find(5).variables()['heads/reward'] == 5
+    flip(folder(store, 6) / 'variables.index')
+    assert checkpoint.Checkpoints(store._dir).newest().step == 5
+
   def test_bfloat16_variables(self, store):
     store.save(1, Net(value=2.0, dtype=tf.bfloat16), {})
     new = Net(dtype=tf.bfloat16)
@@ -174,6 +192,18 @@ class TestDamage:
     assert net.heads['reward'].numpy() == 1
     assert 'Went back to checkpoint 1' in caplog.text and name in caplog.text
     assert store.steps() == [1]
+    assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
+
+  @pytest.mark.parametrize('text', [
+      '', '\xff\xfe', '[' * 100_000, '[1]', '"x"', '3', 'null', '{}',
+      '{"format": 1}', '{"format": "1.0", "files": []}',
+      '{"step": 1e999}', '{"step": "x"}', '{"step": null}', '{"step": [2]}'])
+  def test_odd_manifests_and_marks(self, tmp_path, store, text, caplog):
+    fill(store, 1, 2)
+    for path in folder(store, 2) / 'MANIFEST.json', store._dir / 'best.json':
+      path.write_bytes(text.encode('latin-1'))
+    assert store.best_step() is None and 'best.json' in caplog.text
+    assert store.newest().step == 1
     assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
 
   def test_none_intact_never_starts_from_zero(self, tmp_path, store):

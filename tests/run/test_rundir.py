@@ -40,6 +40,11 @@ def snapshot(folder):
       for path in folder.iterdir()}
 
 
+# What no program of ours writes into a JSON file.
+ODD = [
+    '', '\xff\xfe', '[' * 100_000, '[1]', '"x"', '3', 'null', '\0', '9' * 9999]
+
+
 def foreign_lock(folder, silent, **more):
   """Writes the lock of another host that was last touched `silent` s ago."""
   folder.mkdir()
@@ -89,6 +94,12 @@ class TestLock:
       rundir.RunDir(tmp_path / 'run').close()
     finally:
       child.communicate(b'\n', timeout=60)
+
+  @pytest.mark.parametrize('text', ODD)
+  def test_odd_content_is_nobody(self, tmp_path, text):
+    (tmp_path / 'lock').write_bytes(text.encode('latin-1'))
+    with rundir.RunDir(tmp_path):
+      assert json.loads((tmp_path / 'lock').read_text())['pid'] == os.getpid()
 
   def test_twice_in_one_process(self, tmp_path):
     with rundir.RunDir(tmp_path / 'run'):
@@ -210,7 +221,8 @@ class TestFolder:
     assert len(lines) == 2
     assert all('Permission denied. Give a folder' in line for line in lines)
 
-  @pytest.mark.parametrize('name', ['x' * 300, 'null\0byte', '~nobody-such/x'])
+  @pytest.mark.parametrize('name', [
+      'x' * 300, 'null\0byte', '~nobody-such/x', 'not-utf-8-\udcff'])
   def test_impossible_names(self, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(errors.ConfigError, match='Can not write to the run'):
@@ -236,8 +248,12 @@ class TestRecords:
     assert two['changed'] == {'model_opt.lr': [1e-4, 2e-4]}
     assert not list(tmp_path.glob('.tmp-*'))
 
-  def test_unreadable_history_is_begun_anew(self, tmp_path, caplog):
-    (tmp_path / 'run.json').write_text('{"history": [')
+  @pytest.mark.parametrize('text', ODD + [
+      '{"history": [', '{}', '{"history": "abc"}', '{"history": [1]}',
+      '{"history": {"a": 1}}', '{"history": null}'])
+  def test_unreadable_history_is_begun_anew(self, tmp_path, caplog, text):
+    (tmp_path / 'run.json').write_bytes(text.encode('latin-1'))
+    (tmp_path / 'failure.json').write_bytes(text.encode('latin-1'))
     with rundir.RunDir(tmp_path) as folder:
       folder.start(3, [])
     assert 'Began a new history' in caplog.text
@@ -252,6 +268,15 @@ class TestRecords:
       with pytest.raises(errors.StorageError, match='run.json: No space left'):
         folder.start(0, [])
       folder.failure(ValueError('x'))  # Best effort: silent.
+
+  def test_an_odd_failure_is_left_out(self, tmp_path):
+    with rundir.RunDir(tmp_path) as folder:
+      for text in ODD:
+        folder.start(0, [])
+        (tmp_path / 'failure.json').write_bytes(text.encode('latin-1'))
+      folder.start(1, [])
+    history = json.loads((tmp_path / 'run.json').read_text())['history']
+    assert len(history) == 10 and not any('failure' in x for x in history)
 
   def test_failure_moves_into_the_history(self, tmp_path):
     with rundir.RunDir(tmp_path) as folder:
