@@ -27,6 +27,7 @@ Episode = Mapping[str, np.ndarray]
 
 CUSTOM = 'gym_custom'  # Task of runs whose environment has no name.
 TRIES = 3  # Of a scenario in which the environment fails.
+LONG = 30_000  # Steps of an episode that may never end.
 
 
 def run(
@@ -213,8 +214,9 @@ def collect(
       done[running.pop(worker)] = episode
       progress(len(done))
   driver = Driver(pool, next_seed)
-  driver.on_reset(shoot)
-  driver.on_step(shoot)
+  for function in shoot, _measurer(running):
+    driver.on_reset(function)
+    driver.on_step(function)
   driver.on_cut(cut.add)
   driver.on_episode(finish)
   while waiting or running:
@@ -309,6 +311,18 @@ def _check_video(path):
   if not path.absolute().parent.is_dir():
     raise errors.ConfigError(
         f"--video can not write '{path}': its folder does not exist.")
+
+
+def _measurer(running):
+  """Returns what warns of an episode that may never end."""
+  lengths = collections.Counter()
+  def measure(row, worker):
+    lengths[worker] = 0 if row['is_first'] else lengths[worker] + 1
+    if lengths[worker] == LONG:
+      log.warning(
+          'The episode of scenario %d goes on after %d steps. If it never '
+          'ends, cut it: --time_limit %d.', running[worker], LONG, LONG)
+  return measure
 
 
 def show_progress(total: int) -> Callable[[int], None]:

@@ -25,6 +25,7 @@ log = logging.getLogger('dreamerv2_tf')
 
 EVAL_SEED = 20_000  # First scenario of the evaluations within training.
 TRAIN_SEEDS = 1_000_000  # Training scenarios begin here, apart from those.
+ENDLESS = 'Cut them after a number of steps, such as --time_limit 1000.'
 
 
 def run(
@@ -153,7 +154,7 @@ class Trainer:
     self._written = 0  # Step up to which the metrics are in the outputs.
     self._began = began
     self._earlier = 0.0  # Seconds that the starts before this one took.
-    self._logged = self._improved = False
+    self._logged = self._improved = self._warned = False
     self._pending = []
     self._profile = Profile(
         self._folder, schema.read_window(config.profile),
@@ -197,6 +198,7 @@ class Trainer:
       if self._save_is_due():
         self._save()
       if self._collects_randomly():
+        self._warn_if_endless()
         self._collect('random', self._random)
       else:
         mode = 'explore' if self._explores() else 'train'
@@ -208,7 +210,23 @@ class Trainer:
       if not self._collects_randomly():
         self._due['eval'] |= self._every['eval'](self.step)
     self._save(must=True)
+    if self._endless():
+      raise errors.ConfigError(
+          f'Nothing was learned: in {int(self.step)} steps no episode has '
+          f'ended. {ENDLESS}')
     self._terminal.message(self._summary())
+
+  def _endless(self):
+    """Returns whether prefill is over and no episode has ended yet."""
+    return int(self.step) >= self._config.prefill and not (
+        self._driver.episodes or self._replay.stats['total_episodes'])
+
+  def _warn_if_endless(self):
+    if self._endless() and not self._warned:
+      self._warned = True
+      log.warning(
+          'Prefill is over, but in %d steps no episode has ended, and nothing '
+          'is learned until one has. %s', int(self.step), ENDLESS)
 
   def _collects_randomly(self):
     """Random until prefill is over and there is something to learn from."""
@@ -411,8 +429,10 @@ class Trainer:
       show = f"dreamerv2_tf.load('{self._folder}', env=...)"
     stats = self._replay.stats
     best = '' if self._best is None else f', best eval_return {self._best:.1f}'
+    begin = 'Done' if int(self.agent.train_calls) else (
+        f'No gradient step was taken (prefill is {self._config.prefill} steps)')
     return (
-        f"Done: {int(self.step)} steps, {stats['total_episodes']} episodes"
+        f"{begin}: {int(self.step)} steps, {stats['total_episodes']} episodes"
         f'{best}.\n'
         f'  {show}\n'
         f'  tensorboard --logdir {self._folder}')

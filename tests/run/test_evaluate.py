@@ -186,6 +186,18 @@ class TestCollect:
     assert self.seeds(episodes) == [5, 9]
     assert 'Scenario 3 is left out: its episode was cut 3 times.' in caplog.text
 
+  def test_an_episode_that_may_never_end_is_told(
+      self, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(evaluate, 'LONG', 4)
+    self.collect(tmp_path, [5, 3], count=1)
+    assert caplog.text.count('goes on after 4 steps. If it never ends') == 2
+    assert 'scenario 3 goes on' in caplog.text
+    assert '--time_limit 4' in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(evaluate, 'LONG', 6)
+    self.collect(tmp_path, [5, 3], count=1)
+    assert 'goes on' not in caplog.text
+
   def test_dropped_data_ends_no_evaluation(self, tmp_path):
     plan = [[3, visit, 'nan'] for visit in (1, 2, 3)]
     with pytest.raises(errors.EnvError, match='No scenario could be run'):

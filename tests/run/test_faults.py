@@ -323,6 +323,25 @@ def test_episodes_shorter_than_minlen_are_an_error_of_usage(train, tmp_path):
   assert failure(tmp_path / 'run')['exit_code'] == 2
 
 
+def test_an_environment_that_never_ends_is_an_error_of_usage(
+    train, tmp_path, caplog):
+  line = train(
+      2, *runs.TOY, '--env.config.length', 10 ** 6, '--steps', 90)
+  assert line == (
+      'error: Nothing was learned: in 90 steps no episode has ended. Cut them '
+      'after a number of steps, such as --time_limit 1000.')
+  [warning] = [x.getMessage() for x in caplog.records if 'Prefill' in x.msg]
+  assert 'in 60 steps no episode has ended' in warning
+  assert runs.newest(tmp_path / 'run').step == 90
+
+
+def test_a_run_without_gradient_steps_is_not_called_done(train, tmp_path):
+  out, _ = runs.call(
+      tmp_path / 'run', *runs.TOY, '--steps', 30, '--eval_every', 0)
+  assert 'No gradient step was taken (prefill is 60 steps): 30 steps, ' in out
+  assert 'Done' not in out
+
+
 def test_a_signal_during_the_start_waits_for_a_state(tmp_path):
   """The environment sends it while the trainer is still being built."""
   logdir = tmp_path / 'run'
