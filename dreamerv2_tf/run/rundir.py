@@ -300,6 +300,24 @@ def check_changed(logdir: str | os.PathLike, diff: Mapping[str, tuple]) -> None:
         'a new --logdir for the new values, or the old values to go on.')
 
 
+def reached(logdir: pathlib.Path) -> tuple[bool, int]:
+  """Looks for traces of a run, wherever its checkpoints are.
+
+  Returns:
+    Whether a run was ever begun there, and the last step in its metrics, in
+    environment steps times action repeat; 0 if there is none.
+  """
+  begun = any(
+      (logdir / name).exists()
+      for name in ('config.yaml', 'run.json', 'checkpoints/best.json'))
+  last = 0
+  with contextlib.suppress(OSError), open(logdir / 'metrics.jsonl', 'rb') as f:
+    for line in f:
+      with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+        last = max(last, int(files.parse_object(line)['step']))
+  return begun, last
+
+
 def versions() -> dict[str, str | None]:
   """Returns the versions of this package and those that decide its results."""
   names = (

@@ -184,6 +184,8 @@ class Trainer:
     Raises:
       Interrupted: a signal came; the state is saved.
     """
+    if self._saved is None:
+      self._save()  # From now on, a run without a checkpoint has lost it.
     while True:
       if not self._collects_randomly():
         self._pretrain()
@@ -439,7 +441,7 @@ class Trainer:
 
   def _save_is_due(self):
     every = self._config.checkpoint_every
-    return self._saved is None or self._improved or (
+    return self._improved or (
         int(self.step) // every > self._saved // every)
 
   def _save(self, must=False):
@@ -538,9 +540,17 @@ class Trainer:
         f"{stored['loaded_steps']} steps in replay")
 
   def _adopt(self):
-    """Goes on with the episodes of a run that has no checkpoint yet."""
-    self._datasets = self._open_datasets()
+    """Begins a new run, with the episodes that were put into its folder."""
     stats = self._replay.stats
+    begun, step = rundir.reached(self._folder)
+    if step or begun and stats['loaded_episodes']:
+      raise errors.StateError(
+          f"The run in {self._folder} has {stats['loaded_episodes']} episodes "
+          f'and metrics up to step {step}, but no checkpoint. Put back a copy '
+          'of the folder checkpoints, or begin a new run with another '
+          '--logdir; it begins with these episodes if you copy the folder '
+          'train_episodes there.')
+    self._datasets = self._open_datasets()
     if not stats['loaded_episodes']:
       return ''
     self.step.increment(stats['total_steps'])

@@ -177,6 +177,37 @@ class TestKilled:
     assert runs.tree(logdir, 'failure.json') == before
     assert failure(logdir)['exit_code'] == 3
 
+  @pytest.mark.parametrize('gone', [
+      ['checkpoints'], ['checkpoints', 'metrics.jsonl'],
+      ['checkpoints', 'train_episodes'],
+      ['checkpoints', 'metrics.jsonl', 'run.json'],
+      ['checkpoints', 'train_episodes', 'eval_episodes', 'config.yaml']])
+  def test_lost_checkpoints_are_not_made_up_for(
+      self, mended, tmp_path, train, gone):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    for name in gone:
+      path = logdir / name
+      shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = runs.tree(logdir)
+    line = train(3, *mended[1], '--model_opt.lr', 1e-3)
+    assert line.startswith(f'error: The run in {logdir} has ')
+    assert 'but no checkpoint. Put back a copy' in line
+    assert ('up to step 0,' in line) == ('metrics.jsonl' in gone)
+    assert (' has 0 episodes' in line) == ('train_episodes' in gone)
+    assert runs.tree(logdir, 'failure.json') == before
+
+  def test_a_new_run_begins_with_episodes_put_into_its_folder(
+      self, mended, tmp_path):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0] / 'train_episodes', logdir / 'train_episodes')
+    count = len(list((logdir / 'train_episodes').iterdir()))
+    out, _ = runs.call(logdir, *mended[1], '--steps', 300)
+    assert f'Resumed       no checkpoint; {count} episodes, ' in out
+    assert runs.newest(logdir).step >= 300
+    assert history(logdir)[0]['step'] == sum(
+        len(x['reward']) - 1 for x in runs.episodes(mended[0]))
+
   @pytest.mark.parametrize('flags, message', [
       (['--fresh'], 'holds a run and --fresh was given'),
       (['--rssm.deter', '48'], 'rssm.deter was 32, is now 48'),
