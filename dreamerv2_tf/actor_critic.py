@@ -14,6 +14,8 @@ from .tfutils import sg
 from .world_model import WorldModel
 
 ACTOR_GRADS = ('auto', 'dynamics', 'reinforce', 'both')
+# Distributions that fit actions, by whether they are discrete; first: auto.
+ACTOR_DISTS = {True: ('onehot',), False: ('trunc_normal', 'tanh_normal')}
 
 Seq = Mapping[str, tf.Tensor]
 
@@ -42,7 +44,8 @@ class ActorCritic(tfutils.Module):
       init: random numbers and compute dtype.
 
     Raises:
-      ConfigError: unknown actor_grad, or one that the actions do not allow.
+      ConfigError: unknown actor_grad, or a distribution that the actions do
+        not allow.
     """
     super().__init__()
     self._config = config
@@ -55,8 +58,14 @@ class ActorCritic(tfutils.Module):
     if self._grad == 'auto':
       self._grad = 'reinforce' if discrete else 'dynamics'
     actor = dict(config.actor)
+    fitting = ACTOR_DISTS[discrete]
     if actor['dist'] == 'auto':
-      actor['dist'] = 'onehot' if discrete else 'trunc_normal'
+      actor['dist'] = fitting[0]
+    if actor['dist'] not in fitting:
+      raise ConfigError(
+          f"actor.dist is '{actor['dist']}', but the actions are "
+          f"{'discrete' if discrete else 'continuous, in [-1, 1]'}. Use auto "
+          f"or {' or '.join(fitting)}.")
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
     self.actor = MLP(feat_dim, [action_dim], **actor, init=init)
     self.critic = critic()
