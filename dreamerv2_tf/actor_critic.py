@@ -16,6 +16,8 @@ from .tfutils import sg, split
 from .world_model import WorldModel
 
 ACTOR_GRADS = ('auto', 'dynamics', 'reinforce', 'both', 'lookahead')
+# Distributions that fit actions, by whether they are discrete; first: auto.
+ACTOR_DISTS = {True: ('onehot',), False: ('trunc_normal', 'tanh_normal')}
 
 Seq = Mapping[str, tf.Tensor]
 
@@ -46,7 +48,8 @@ class ActorCritic(tfutils.Module):
       init: random numbers and compute dtype.
 
     Raises:
-      ConfigError: unknown actor_grad, or one that the actions do not allow.
+      ConfigError: unknown actor_grad, or a distribution that the actions do
+        not allow.
     """
     super().__init__()
     self._config = config
@@ -64,8 +67,14 @@ class ActorCritic(tfutils.Module):
           'continuous. Use dynamics, reinforce or both.')
     self._action_dim = action_dim
     actor = dict(config.actor)
+    fitting = ACTOR_DISTS[discrete]
     if actor['dist'] == 'auto':
-      actor['dist'] = 'onehot' if discrete else 'trunc_normal'
+      actor['dist'] = fitting[0]
+    if actor['dist'] not in fitting:
+      raise ConfigError(
+          f"actor.dist is '{actor['dist']}', but the actions are "
+          f"{'discrete' if discrete else 'continuous, in [-1, 1]'}. Use auto "
+          f"or {' or '.join(fitting)}.")
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
     self.actor = MLP(feat_dim, [action_dim], **actor, init=init)
     self.critic = critic()

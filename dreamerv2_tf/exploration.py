@@ -100,7 +100,7 @@ class Plan2Explore(Explorer):
   Paper: arXiv 2005.05960, Section 3.
   Code: danijar/dreamerv2 expl.py, Plan2Explore.
   Differs: the target `feat` has the width of the features, also with
-    discrete latents.
+    discrete latents; predictions end with their episode.
   """
 
   TARGETS = ('embed', 'stoch', 'deter', 'feat')
@@ -137,12 +137,19 @@ class Plan2Explore(Explorer):
     }[self._config.disag_target]
     inputs = self._inputs(outputs['feat'], data['action'])
     offset = self._config.disag_offset
+    # Nothing predicts how the next episode in a row begins.
+    first = tf.cast(data['is_first'], tf.float32)
+    length = first.shape[1] - offset
+    begun = tf.add_n([tf.zeros_like(first[:, :length])] + [
+        first[:, i:i + length] for i in range(1, offset + 1)])
+    known = tf.cast(begun == 0, tf.float32)
+    count = tf.maximum(tf.reduce_sum(known), 1)
     if offset:
       target, inputs = target[:, offset:], inputs[:, :-offset]
     target = sg(tf.cast(target, tf.float32))
     with tf.GradientTape() as tape:
       loss = -tf.add_n([
-          tf.reduce_mean(net(sg(inputs)).log_prob(target))
+          tf.reduce_sum(known * net(sg(inputs)).log_prob(target)) / count
           for net in self.networks])
     return self.opt(tape, loss)
 

@@ -536,6 +536,19 @@ def test_auto_fits_the_actions():
     assert math.isfinite(metrics['actor_loss'])
 
 
+@pytest.mark.parametrize('dist, discrete, message', [
+    ('trunc_normal', True, 'actions are discrete. Use auto or onehot.'),
+    ('mse', True, 'actions are discrete. Use auto or onehot.'),
+    ('onehot', False, 'Use auto or trunc_normal or tanh_normal.'),
+    ('normal', False, 'continuous, in .-1, 1.. Use auto or trunc')])
+def test_distribution_that_the_actions_do_not_allow(dist, discrete, message):
+  config = configlib.resolve(['debug'], ['--actor.dist', dist])
+  with pytest.raises(ConfigError, match=message) as info:
+    ActorCritic(config, F, A, discrete, tf.Variable(0),
+                layers.Init(np.random.default_rng(0)))
+  assert f"actor.dist is '{dist}', but" in str(info.value)
+
+
 def test_unknown_gradient():
   config = configlib.resolve(['debug'])
   config = type(config)(config.to_dict() | {'actor_grad': 'reparam'})

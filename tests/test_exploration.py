@@ -102,6 +102,27 @@ def test_ensemble_predicts_the_target_steps_ahead(target, width, offset):
       bias, w['networks1/out/out/bias'] + step, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize('offset, kept', [
+    # Rows 0 to 3; the second episode of sequence 0 begins in row 2.
+    (0, [[1, 1, 1, 1], [1, 1, 1, 1]]), (1, [[1, 0, 1], [1, 1, 1]]),
+    (2, [[0, 0], [1, 1]])])
+def test_ensemble_predicts_nothing_beyond_the_end_of_an_episode(offset, kept):
+  behavior, w, model = make(
+      exploration.Plan2Explore, disag_models=3, disag_target='deter',
+      disag_offset=offset, expl_opt=SGD)
+  first = np.zeros([B, T], bool)
+  first[0, 2] = first[0, 0] = True
+  batch = make_batch() | {'is_first': tf.constant(first)}
+  outputs = model.loss(batch, None, SEED)[2]
+  metrics = behavior.train(model, outputs, batch, SEED)
+  want = outputs['post']['deter'].numpy()[:, offset:]
+  inputs = np.concatenate(
+      [outputs['feat'], batch['action']], -1)[:, :T - offset]
+  logp = reference.normal_logp(want, predictions(w, inputs)).sum(-1)
+  np.testing.assert_allclose(
+      metrics['expl_loss'], -logp[:, np.bool_(kept)].mean(1).sum(), rtol=1e-4)
+
+
 def intrinsic_reward(behavior, seq, model):
   """What the behaviour's actor-critic gets as the reward of a dream."""
   rewards = []

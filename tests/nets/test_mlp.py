@@ -108,3 +108,5 @@ def test_heads_leave_half_precision(dist, dtype):
 def test_unknown_distribution():
   with pytest.raises(ConfigError, match="trunc_normal but is 'gauss'"):
     mlp.MLP(1, [], 1, 1, dist='gauss', init=make_init())
+  with pytest.raises(ConfigError, match='needs mse, normal or binary'):
+    mlp.MLP(1, [], 1, 1, dist='onehot', init=make_init())
