@@ -147,6 +147,17 @@ class TestKilled:
     runs.call(logdir, *flags, 1e-4)
     assert runs.newest(logdir).step == 300
 
+  def test_a_key_of_another_version_is_no_obstacle(
+      self, mended, tmp_path, capsys):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    with open(logdir / 'config.yaml', 'a') as file:
+      file.write('of_tomorrow: 3\n')
+    assert cli.main(['eval', '--logdir', str(logdir), '--episodes', '1']) == 0
+    runs.call(logdir, '--steps', 250)
+    assert runs.newest(logdir).step >= 250
+    assert 'of_tomorrow' not in (logdir / 'config.yaml').read_text()
+
   def test_full_disk_keeps_the_old_checkpoint(self, mended, tmp_path):
     logdir = tmp_path / 'run'
     shutil.copytree(mended[0], logdir)
