@@ -24,6 +24,7 @@ from .stop import Stop
 log = logging.getLogger('dreamerv2_tf')
 
 EVAL_SEED = 20_000  # First scenario of the evaluations within training.
+MAX_REJECTED = 10  # Episodes of each environment, if none could be used.
 TRAIN_SEEDS = 1_000_000  # Training scenarios begin here, apart from those.
 
 
@@ -215,8 +216,10 @@ class Trainer:
     """Random until prefill is over and there is something to learn from."""
     if int(self.step) < self._config.prefill:
       return True
-    stats = self._replay.stats
-    return not stats['loaded_episodes'] and not stats['episodes_rejected']
+    if self._replay.can_sample:
+      return False
+    self._replay.give_up(MAX_REJECTED * len(self._pool))
+    return True
 
   def _explores(self):
     return when.Until(self._config.expl_until)(self.step)
@@ -320,7 +323,7 @@ class Trainer:
     """Logs open-loop predictions on training or evaluation episodes."""
     replay = {'train': self._replay, 'eval': self._eval_replay}[name]
     if not self.agent.world_model.heads['decoder'].cnn_keys or (
-        not replay.stats['loaded_episodes']):
+        not replay.can_sample):
       return
     batch = next(self._datasets[f'{name}_report'])
     self._logger.add(self.agent.report(batch), prefix=name)
@@ -359,7 +362,8 @@ class Trainer:
     spaces['action'] = ((self.agent.action_dim,), np.float32)
     return Replay(
         self._folder / name, seed=[config.seed, 3, share], spaces=spaces, **{
-            **config.replay, 'capacity': config.replay.capacity // share,
+            **config.replay,  # Rounded up, as a capacity of 0 has no limit.
+            'capacity': -(-config.replay.capacity // share),
             'ram': config.replay.ram * ram})
 
   def _open_datasets(self):

@@ -365,6 +365,27 @@ def test_episodes_shorter_than_minlen_are_an_error_of_usage(train, tmp_path):
   assert failure(tmp_path / 'run')['exit_code'] == 2
 
 
+def test_one_short_episode_does_not_end_a_run_with_a_good_one(tmp_path):
+  logdir = tmp_path / 'run'
+  faults = runs.plan(tmp_path / 'visits', (runs.seed_of(0), 1, 'raise'))
+  flags = [
+      *runs.TOY, *faults, '--env.config.length', 40, '--replay.minlen', 5,
+      '--prefill', 20, '--steps', 100, '--eval_every', 0]
+  _, err = runs.call(logdir, *flags)
+  assert 'rejected short episode: 2 steps' in err
+  assert runs.column(logdir, 'train_episodes_rejected')[-1] == 1
+  assert len(runs.column(logdir, 'model_loss')) == 1
+  assert runs.newest(logdir).step >= 100
+
+
+def test_a_small_capacity_is_a_limit_for_evaluations_too(tmp_path):
+  logdir = tmp_path / 'run'
+  runs.call(logdir, *runs.TOY, '--replay.capacity', 9, '--steps', 150)
+  assert set(runs.column(logdir, 'eval_total_episodes')) == {3, 6}
+  assert set(runs.column(logdir, 'eval_loaded_episodes')) == {1}
+  assert set(runs.column(logdir, 'train_loaded_episodes')) == {1}
+
+
 def test_a_signal_during_the_start_waits_for_a_state(tmp_path):
   """The environment sends it while the trainer is still being built."""
   logdir = tmp_path / 'run'
