@@ -32,6 +32,16 @@ def train(tmp_path, capsys):
   return call
 
 
+class Touch:
+  """Unpickling it would make a file."""
+
+  def __init__(self, path):
+    self._path = path
+
+  def __reduce__(self):
+    return pathlib.Path.touch, (self._path,)
+
+
 def history(logdir):
   return json.loads((logdir / 'run.json').read_text())['history']
 
@@ -187,6 +197,51 @@ class TestKilled:
     assert line.startswith(f'error: No checkpoint in {logdir}/checkpoints is ')
     assert runs.tree(logdir, 'failure.json') == before
     assert failure(logdir)['exit_code'] == 3
+
+  @pytest.mark.parametrize('words, value, message', [
+      ('driver', None, "KeyError: 'driver'"),
+      ('replay next_seq', None, "KeyError: 'next_seq'"),
+      ('every log', None, "KeyError: 'log'"),
+      ('datasets train rng', 'x', ''),
+      ('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
+                           'actions': [0, 99], 'digest': ''}] * 2,
+       'ValueError: action 99 is not below 2'),
+      ('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
+                           'actions': [-1], 'digest': ''}] * 2,
+       'ValueError: action -1 is not below 2'),
+      ('step', 'x', "TypeError: 'step' is 'x'"),
+      ('due train', 'x', "TypeError: 'due train' is 'x'"),
+      ('best', [1], r"TypeError: 'best' is [1]"),
+      ('pending', [3], 'TypeError: ')])
+  def test_odd_states_with_a_right_checksum(
+      self, mended, tmp_path, train, words, value, message):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    path = runs.newest(logdir).path
+    state = json.loads((path / 'state.json').read_text())
+    *parents, last = words.split()
+    target = functools.reduce(dict.get, parents, state)
+    if value is None:
+      del target[last]
+    else:
+      target[last] = value
+    (path / 'state.json').write_text(json.dumps(state))
+    runs.resign(path)
+    before = runs.tree(logdir)
+    line = train(3, *mended[1], '--model_opt.lr', 1e-3, '--steps', 300)
+    assert line.startswith(f'error: Can not go on with checkpoint {path}: ')
+    assert message in line
+    assert runs.tree(logdir, 'failure.json') == before
+
+  def test_a_pickled_array_is_not_loaded(self, mended, tmp_path, train):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    path = runs.newest(logdir).path
+    np.savez(path / 'arrays.npz', policy_0=np.array([Touch(tmp_path / 'it')]))
+    runs.resign(path)
+    line = train(3, *mended[1], '--model_opt.lr', 1e-3, '--steps', 300)
+    assert 'Object arrays cannot be loaded when allow_pickle=False' in line
+    assert not (tmp_path / 'it').exists()
 
   @pytest.mark.parametrize('gone', [
       ['checkpoints'], ['checkpoints', 'metrics.jsonl'],
@@ -363,6 +418,20 @@ def test_episodes_shorter_than_minlen_are_an_error_of_usage(train, tmp_path):
   line = train(2, *runs.TOY, '--replay.minlen', 9)
   assert 'has 7 steps, replay.minlen is 9' in line
   assert failure(tmp_path / 'run')['exit_code'] == 2
+
+
+def test_a_signal_while_running_episodes_are_repeated(tmp_path):
+  logdir = tmp_path / 'run'
+  # After 40 steps of each environment its sixth episode is at step 5.
+  flags = [*runs.TOY, *runs.plan(
+      tmp_path / 'visits', (runs.seed_of(5), 2, 'SIGTERM'))]
+  runs.call(logdir, *flags, '--steps', 80)
+  before = runs.tree(logdir)
+  _, err = runs.call(logdir, *flags, '--steps', 90, status=75)
+  assert 'Stopped by SIGTERM while resuming, the state is as it was' in err
+  assert runs.tree(logdir) == before
+  runs.call(logdir, *flags, '--steps', 90)
+  assert runs.newest(logdir).step == 90
 
 
 def test_one_short_episode_does_not_end_a_run_with_a_good_one(tmp_path):
