@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import logging
 import os
 import pathlib
 import re
@@ -15,9 +16,14 @@ from . import files, schema, yamlfile
 from .errors import ConfigError
 from .schema import check, show, suggest
 
+log = logging.getLogger(__name__)
+
 # Below these, any key is taken and its value read as YAML: the environment
 # knows its own keys and checks them.
 OPEN = ('env.config',)
+
+# Keys and groups that former versions stored under other names: old to new.
+RENAMED: dict[str, str] = {}
 
 
 class Config(Mapping):
@@ -150,12 +156,16 @@ class Config(Mapping):
   def load(cls, path: str | os.PathLike) -> 'Config':
     """Reads a file of `save`, over the defaults.
 
+    Keys that only another version knows are left out, with a warning, so that
+    its run folders stay of use.
+
     Raises:
-      ConfigError: no such file, no valid YAML, unknown key or wrong type.
+      ConfigError: no such file, no valid YAML or wrong type.
     """
     data = yamlfile.read(path)
+    config = Config(presets()['defaults'])
     try:
-      return Config(presets()['defaults']).update(data)
+      return config.update(_followed(config, data, path))
     except ConfigError as error:
       raise ConfigError(f'{path}: {error}') from None
 
@@ -346,6 +356,22 @@ def describe() -> tuple[dict[str, str], dict[str, dict[str, str]]]:
 def is_open(key: str) -> bool:
   """Tells whether a key lies in a subtree that takes any key."""
   return any(key == x or key.startswith(x + '.') for x in OPEN)
+
+
+def _followed(config, data, path):
+  """Returns the stored keys that there are, under their names of now."""
+  result, names = {}, config.flat
+  for key, value in _leaves(data):
+    for old, new in RENAMED.items():
+      if key == old or key.startswith(f'{old}.'):
+        key = new + key[len(old):]
+    if is_open(key) or any(x == key or x.startswith(f'{key}.') for x in names):
+      result[key] = value
+    else:
+      log.warning(
+          "%s: left out '%s: %s', a key that this version does not know.%s",
+          path, key, schema.show(value), suggest(key, names))
+  return result
 
 
 def _leaves(mapping, prefix=''):

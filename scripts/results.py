@@ -34,7 +34,7 @@ FLAGS = {
 }
 COLUMNS = (
     'method', 'seeds', 'steps', 'return', '95 %', 'IQM', '95 %',
-    'of the seeds', 'crashes', 'speed', 'minutes')
+    'of the seeds', 'crashes', 'speed', 'training, minutes')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,9 +82,11 @@ def read(options: Config) -> dict[str, dict[str, list[dict]]]:
   """Reads all runs that have been evaluated.
 
   Returns:
-    task -> method -> runs, by seed: `seed`, `steps`, `seconds`, `curve` (step,
-    seconds or None, return of each evaluation in training), `per_episode` of
-    the final evaluation, `command`, `versions`, `machine`.
+    task -> method -> runs, by seed: `seed`, `steps`, `seconds` (up to the last
+    evaluation in training, as no method counts the final one; None without
+    training), `curve` (step, seconds or None, return of each evaluation in
+    training), `per_episode` of the final evaluation, `command`, `versions`,
+    `machine`.
 
   Raises:
     ConfigError: there is none.
@@ -123,11 +125,11 @@ def _baseline(folder):
     return None
   record = json.loads((folder / 'record.json').read_text())
   final = json.loads((folder / 'eval.json').read_text())
+  curve = _curve(folder, 'time') if record['env_steps'] else []
   return {
       'task': record['task'], 'method': record['method'],
       'seed': record['seed'], 'steps': record['env_steps'],
-      'seconds': record['train_seconds'],
-      'curve': _curve(folder, 'time') if record['env_steps'] else [],
+      'seconds': _seconds(curve), 'curve': curve,
       'per_episode': final['per_episode'], 'first': final['seed'],
       'count': final['episodes'],
       'command': shlex.join(['scripts/baselines.py', *record['argv']]),
@@ -152,7 +154,7 @@ def _ours(folder, options):
   return {
       'task': config.task, 'method': f'DreamerV2, {_presets(command)}',
       'seed': config.seed, 'steps': steps,
-      'seconds': curve[-1][1] if curve else None, 'curve': curve,
+      'seconds': _seconds(curve), 'curve': curve,
       'per_episode': final['per_episode'], 'first': final['seed'],
       'count': final['episodes'],
       'command': shlex.join(['dreamerv2', *_portable(command[1:])]),
@@ -187,6 +189,11 @@ def _curve(folder, time):
   return [
       [row['step'], row.get(time), row['eval_return']]
       for row in rows if row.get('eval_return') is not None]
+
+
+def _seconds(curve):
+  """Seconds up to the last evaluation; None without training."""
+  return curve[-1][1] if curve else None
 
 
 def write(

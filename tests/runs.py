@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from dreamerv2_tf.run import checkpoint as checkpointlib
 from dreamerv2_tf.run import train
 from dreamerv2_tf.run.checkpoint import Checkpoints
 
@@ -135,6 +136,15 @@ def assert_equal(one, other):
     for a, b in zip(first, second):
       assert set(a) == set(b)
       assert all(np.array_equal(a[key], b[key]) for key in a)
+
+
+def resign(path):
+  """Makes the checksums of an edited checkpoint right again."""
+  manifest = json.loads((path / 'MANIFEST.json').read_text())
+  for name in manifest['files']:
+    manifest['files'][name] = checkpointlib._entry(path / name)
+  (path / 'MANIFEST.json').write_text(
+      json.dumps(checkpointlib.sign(manifest)))
 
 
 def tree(folder, *but):

@@ -253,7 +253,6 @@ def test_every_key_has_a_description():
     ('task: !!python/object/apply:os.system [touch x]', 'Invalid YAML'),
     ('a: &a [1]\nb: *a', r'line 2: aliases \(\*name\) are not taken'),
     ('a: ' + 60 * '[', 'nested deeper than 50'),
-    ('sed: 1', "Unknown key 'sed'. Did you mean 'seed'"),
     ('rssm: 1', "'rssm' is a group of keys"),
     ('rssm:', "'rssm' is a group of keys"),
     ('rssm: {deter: 2.5}', "'rssm.deter' must be a whole number"),
@@ -270,6 +269,36 @@ def test_damaged_files_are_refused_by_name(text, message, tmp_path):
   with pytest.raises(ConfigError, match=re.escape(str(path)) + '.*' + message):
     Config.load(path)
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_keys_of_other_versions_are_left_out(tmp_path, caplog):
+  path = tmp_path / 'config.yaml'
+  path.write_text(
+      'seed: 3\nsed: 1\nold: {a: [1, 2], b: {}}\nrssm: {deter: 40, dept: 2}\n'
+      'replay.minlen.x: 1\nenv: {config: {lanes: 2}}\n')
+  config = Config.load(path)
+  assert config == resolve().update({
+      'seed': 3, 'rssm.deter': 40, 'env.config.lanes': 2})
+  messages = [record.message for record in caplog.records]
+  assert messages[0] == (
+      f"{path}: left out 'sed: 1', a key that this version does not know. Did "
+      "you mean 'seed'?")
+  assert [message.split("'")[1] for message in messages[1:]] == [
+      'old.a: 1 2', 'old.b: {}', 'rssm.dept: 2', 'replay.minlen.x: 1']
+
+
+def test_renamed_keys_are_followed(tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(configlib, 'RENAMED', {
+      'random_seed': 'seed', 'memory': 'replay', 'net.size': 'rssm.deter'})
+  path = tmp_path / 'config.yaml'
+  path.write_text(
+      'random_seed: 3\nmemory: {minlen: 7, maxlen: 9}\nnet: {size: 40}\n')
+  assert Config.load(path) == resolve().update({
+      'seed': 3, 'replay.minlen': 7, 'replay.maxlen': 9, 'rssm.deter': 40})
+  path.write_text('memory: {minlen: 7.5}\n')
+  with pytest.raises(ConfigError, match="'replay.minlen' must be a whole"):
+    Config.load(path)
+  assert not caplog.records
 
 
 def test_hostile_files_are_refused(tmp_path):

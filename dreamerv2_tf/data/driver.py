@@ -119,7 +119,8 @@ class Driver:
 
   def restore(
       self, state: Mapping[str, Any],
-      on_row: Callable[[Row, int], Any] | None = None) -> None:
+      on_row: Callable[[Row, int], Any] | None = None,
+      between: Callable[[], Any] | None = None) -> None:
     """Rebuilds the running episodes by replaying their actions.
 
     A worker whose environment does not come out where it was begins its next
@@ -128,6 +129,10 @@ class Driver:
     Args:
       state: of `state`, with any number of workers.
       on_row: called as on_row(row, worker) for each row of these episodes.
+      between: called before each of their steps.
+
+    Raises:
+      ValueError: an action is not in the space.
     """
     self.steps, self.episodes = state['steps'], state['episodes']
     self._since = time.monotonic(), self.steps
@@ -146,6 +151,8 @@ class Driver:
               for action in record['actions']]]
     rows = {index: [] for index in plans}
     for time_step in range(max(map(len, plans.values()), default=0)):
+      if between:
+        between()
       self._pool.send([
           plans[i][time_step] if time_step < len(plans.get(i, ())) else None
           for i in range(len(self._workers))])
@@ -279,8 +286,13 @@ class Driver:
 
   def _from_json(self, action):
     if isinstance(self._action_space, gym.spaces.Discrete):
+      if action not in range(self._action_space.n):
+        raise ValueError(
+            f'action {action!r} is not below {self._action_space.n}')
       return np.eye(self._action_space.n, dtype=np.float32)[action]
-    return np.array(action, np.float32)
+    action = np.array(action, np.float32)
+    check_actions(self._action_space, action[None])
+    return action
 
 
 class RandomPolicy:

@@ -143,6 +143,25 @@ class Replay:
         'ram_bytes': self._store.ram_bytes,
     }
 
+  @property
+  def can_sample(self) -> bool:
+    """Whether there is an episode that a dataset may draw."""
+    return bool(self._sampled or self._drawable())
+
+  def give_up(self, rejected: int) -> None:
+    """Ends a run in which no episode is of use.
+
+    Args:
+      rejected: number of rejected episodes from which on that is certain, but
+        for a running one that is long enough already.
+
+    Raises:
+      ConfigError: that is so.
+    """
+    hope = any(x.steps >= self._minlen for x in self._running.values())
+    if self._rejected >= rejected and not self.can_sample and not hope:
+      self._raise_empty()
+
   def add_step(self, tran: Mapping[str, Any], worker: int = 0) -> None:
     """Appends a row to the worker's running episode; stores it on is_last."""
     if tran['is_first'] and worker in self._running:
@@ -220,6 +239,7 @@ class Replay:
     self._spared += self._unplanned()
     return {
         'next_seq': self._next_seq,
+        'longest': self._longest,
         'total_steps': self._total_steps,
         'total_episodes': self._total_episodes,
         'episodes_rejected': self._rejected,
@@ -247,6 +267,7 @@ class Replay:
     """
     self._has_state = True
     self._rejected = state['episodes_rejected']
+    self._longest = max(self._longest, state.get('longest', 0))
     self._skipped += state['episodes_skipped']
     self._total_steps = state['total_steps']
     self._total_episodes = state['total_episodes']
@@ -283,7 +304,6 @@ class Replay:
   def _add(self, episode, arrays):
     """Stores the arrays of an episode that is not running any more."""
     if 'action' in arrays and episode.steps < self._minlen:
-      self._longest = max(self._longest, episode.steps)
       self._reject(
           episode, 'short',
           f'{episode.steps} steps, replay.minlen is {self._minlen}')
@@ -309,6 +329,7 @@ class Replay:
 
   def _reject(self, episode, kind, reason):
     episode.gone = True
+    self._longest = max(self._longest, episode.steps)
     self._rejected += 1
     if kind not in self._warned:
       self._warned.add(kind)
@@ -366,6 +387,11 @@ class Replay:
     return self._store.spaces
 
   def _raise_empty(self):
+    if self._longest >= self._minlen:
+      raise errors.ConfigError(
+          f'no episode to sample: of {self._total_episodes + self._rejected}, '
+          f'{self._rejected} were rejected and {self._skipped} skipped; the '
+          'warnings above say why')
     raise errors.ConfigError(
         'no episode to sample: the longest of '
         f'{self._total_episodes + self._rejected} has {self._longest} steps, '
@@ -380,12 +406,16 @@ class Replay:
       return self._index[key]
     return next((x for x in self._evicted if x.name == key), None)
 
-  def _sample_sequence(self, rng):
-    """Draws an episode and a range of its rows: (episode, start, stop)."""
+  def _drawable(self):
+    """Running episodes that are sampled."""
     running = [self._running[x] for x in sorted(self._running)]
-    running = [
+    return [
         x for x in running
         if self._ongoing and x.steps >= self._minlen and not x.gone]
+
+  def _sample_sequence(self, rng):
+    """Draws an episode and a range of its rows: (episode, start, stop)."""
+    running = self._drawable()
     count = len(self._sampled) + len(running)
     if not count:
       self._raise_empty()

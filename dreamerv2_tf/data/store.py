@@ -11,6 +11,7 @@ larger than RAM stays fast. The price is disk space: 4 kB per 64x64 image.
 
 import collections
 from collections.abc import Mapping, Sequence
+import errno
 import filecmp
 import io
 import logging
@@ -400,6 +401,10 @@ class Store:
               for key, (_, dtype) in spaces.items()} if decode else {}
       except (EpisodeError, MemoryError):
         raise
+      except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # Seeks that make no sense.
+          raise  # The disk, not the file.
+        raise EpisodeError(f'{type(error).__name__}: {error}') from error
       except Exception as error:  # Whatever hostile bytes make a parser raise.
         raise EpisodeError(f'{type(error).__name__}: {error}') from error
     seekable = all(found[key].offset is not None for key in spaces)

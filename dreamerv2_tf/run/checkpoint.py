@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import datetime
+import errno
 import functools
 import hashlib
 import json
@@ -41,6 +42,9 @@ SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE'
 SETTINGS = re.compile(
     r'(.*/)?_opt/(learning_rate|beta_1|beta_2|decay|momentum)')
 MAX_FAILURES = 3
+# Errors that say that a file is not there, or something else in its place.
+MISSING = (
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +192,8 @@ class Checkpoints:
     Raises:
       StateError: there are checkpoints and none is good, or one is of a newer
         format. Nothing was moved.
+      StorageError: one can not be read, which is no sign of damage. Nor was
+        anything moved then.
     """
     damaged = []
     for step in reversed(self.steps()):
@@ -218,6 +224,7 @@ class Checkpoints:
 
     Raises:
       StateError: there is none such, or it is damaged.
+      StorageError: it can not be read.
     """
     if which == 'latest':
       record = self.newest()
@@ -361,6 +368,7 @@ def verify(path: str | os.PathLike) -> Record:
 
   Raises:
     StateError: it is damaged, or of a newer format.
+    StorageError: a file is there and can not be read.
   """
   path = pathlib.Path(path)
   try:
@@ -383,9 +391,16 @@ def verify(path: str | os.PathLike) -> Record:
     return Record(path, manifest['step'], manifest)
   except _Damaged:
     raise
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-    where = path if isinstance(error, OSError) else path / MANIFEST
-    raise _Damaged(f'{where}: {_why(error)}') from error
+  except OSError as error:
+    if error.errno not in MISSING:
+      # It may be whole. Permissions, file descriptors, the disk: all of these
+      # can be mended.
+      raise errors.StorageError(
+          f'Can not read {error.filename or path}: {error.strerror}. Make it '
+          'readable, or move it away to go without it.') from error
+    raise _Damaged(f'{path}: {_why(error)}') from error
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise _Damaged(f'{path / MANIFEST}: {_why(error)}') from error
 
 
 def sign(manifest: Mapping) -> dict:

@@ -24,6 +24,7 @@ from .stop import Stop
 log = logging.getLogger('dreamerv2_tf')
 
 EVAL_SEED = 20_000  # First scenario of the evaluations within training.
+MAX_REJECTED = 10  # Episodes of each environment, if none could be used.
 TRAIN_SEEDS = 1_000_000  # Training scenarios begin here, apart from those.
 ENDLESS = 'Cut them after a number of steps, such as --time_limit 1000.'
 
@@ -234,8 +235,10 @@ class Trainer:
     """Random until prefill is over and there is something to learn from."""
     if int(self.step) < self._config.prefill:
       return True
-    stats = self._replay.stats
-    return not stats['loaded_episodes'] and not stats['episodes_rejected']
+    if self._replay.can_sample:
+      return False
+    self._replay.give_up(MAX_REJECTED * len(self._pool))
+    return True
 
   def _explores(self):
     return when.Until(self._config.expl_until)(self.step)
@@ -339,7 +342,7 @@ class Trainer:
     """Logs open-loop predictions on training or evaluation episodes."""
     replay = {'train': self._replay, 'eval': self._eval_replay}[name]
     if not self.agent.world_model.heads['decoder'].cnn_keys or (
-        not replay.stats['loaded_episodes']):
+        not replay.can_sample):
       return
     batch = next(self._datasets[f'{name}_report'])
     self._logger.add(self.agent.report(batch), prefix=name)
@@ -369,7 +372,7 @@ class Trainer:
       raise errors.Interrupted(
           f'Stopped by {signal.Signals(number).name} at step '
           f'{int(self.step)}, the state is saved. Run the same command again '
-          'to go on.', 130 if number == signal.SIGINT else 75)
+          'to go on.', _status(number))
 
   def _open_replay(self, name, share, ram):
     config = self._config
@@ -378,7 +381,8 @@ class Trainer:
     spaces['action'] = ((self.agent.action_dim,), np.float32)
     return Replay(
         self._folder / name, seed=[config.seed, 3, share], spaces=spaces, **{
-            **config.replay, 'capacity': config.replay.capacity // share,
+            **config.replay,  # Rounded up, as a capacity of 0 has no limit.
+            'capacity': -(-config.replay.capacity // share),
             'ram': config.replay.ram * ram})
 
   def _open_datasets(self):
@@ -492,13 +496,26 @@ class Trainer:
     Returns:
       What was restored, in words; empty for a new run.
     """
-    from .. import tfutils
     record = self._checkpoints.newest()
     if record is None:
       return self._adopt()
+    try:
+      return self._resume(record)
+    except errors.DreamerError:
+      raise
+    except Exception as error:  # Whatever a foreign state makes us do.
+      raise errors.StateError(
+          f'Can not go on with checkpoint {record.path}: '
+          f'{type(error).__name__}: {error}. Move it away to go on with the '
+          'one before it, or begin a new run with another --logdir.'
+      ) from error
+
+  def _resume(self, record):
+    from .. import tfutils
     self._check_spaces(record)
     self._checkpoints.restore(record, self.agent)
     state = record.state
+    self._check_state(state)
     self._replay.load_state(state['replay'], mask=self._exact)
     self._eval_replay.load_state(state['eval_replay'], mask=self._exact)
     stored = self._replay.stats
@@ -510,7 +527,8 @@ class Trainer:
       self.step.increment(max(0, newer - running))
       count = stored['total_episodes'] - state['replay']['total_episodes']
       driver = _begin_after(driver, count)
-    self._driver.restore(driver, on_row=self._replay.add_step)
+    self._driver.restore(
+        driver, on_row=self._replay.add_step, between=self._leave_if_asked)
     self._datasets = self._open_datasets()
     reseeded = state.get('seed', self._config.seed) != self._config.seed
     for name, dataset in self._datasets.items():
@@ -538,6 +556,32 @@ class Trainer:
         f'Resumed       checkpoint {record.step}{extra}: networks, optimizers,'
         f" random states, counters; {stored['loaded_episodes']} episodes, "
         f"{stored['loaded_steps']} steps in replay")
+
+  def _check_state(self, state):
+    """Raises TypeError for what would only be noticed later."""
+    kinds = {
+        'step': int, 'written': int, 'seconds': float, 'pretrained': int,
+        'best': float | None, 'policy': str | None, 'pending': list,
+        **{f'due {key}': int for key in self._due}}
+    values = {**state, **{f'due {k}': v for k, v in state['due'].items()}}
+    for key, kind in kinds.items():
+      value = values[key]
+      if isinstance(value, int) and kind in (float, float | None):
+        value = float(value)
+      if not isinstance(value, kind):
+        raise TypeError(f"'{key}' is {value!r}")
+    for row in state['pending']:
+      _, name, _ = row
+      if not isinstance(name, str):
+        raise TypeError(f"'pending' holds {row!r}")
+
+  def _leave_if_asked(self):
+    """Answers a signal before there is anything new to save."""
+    if self._stop.signal:
+      name = signal.Signals(self._stop.signal).name
+      raise errors.Interrupted(
+          f'Stopped by {name} while resuming, the state is as it was saved. '
+          'Run the same command again to go on.', _status(self._stop.signal))
 
   def _adopt(self):
     """Begins a new run, with the episodes that were put into its folder."""
@@ -592,6 +636,11 @@ def prepare_tensorflow(config: Config) -> bool:
     return False
   tf.config.experimental.enable_op_determinism()
   return True
+
+
+def _status(number):
+  """Returns the exit status after a signal."""
+  return 130 if number == signal.SIGINT else 75
 
 
 def _seed(seed, worker, episode):

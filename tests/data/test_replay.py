@@ -267,10 +267,45 @@ def test_only_short_episodes_are_an_error_with_both_numbers(make, lengths):
     next(replay.dataset(2, 10))
 
 
+def test_hope_ends_after_many_rejections_without_a_long_running_episode(make):
+  replay = make(minlen=4)
+  fill_short = lambda: replay.add_episode(make_episode(0, 3))
+  assert not fill_short() and not fill_short()
+  replay.give_up(3)
+  for row in make_rows(1, 9)[:5]:  # Four steps: long enough.
+    replay.add_step(row)
+  assert not fill_short()
+  replay.give_up(3)
+  state = replay.state()
+  again = make(minlen=4)
+  again.load_state(state)
+  with pytest.raises(errors.ConfigError, match='of 3 has 3 steps, replay.minl'):
+    again.give_up(3)
+  assert not replay.can_sample
+  replay.end_episode()
+  assert replay.can_sample
+  replay.give_up(3)
+  ongoing = make(replay._store.directory.parent / 'other', ongoing=True)
+  for row in make_rows(1, 9)[:2]:
+    assert not ongoing.can_sample
+    ongoing.add_step(row)
+  assert ongoing.can_sample
+
+
+def test_long_but_invalid_episodes_are_not_called_short(make):
+  replay = make()
+  episode = make_episode(0, 9)
+  episode['reward'][3] = np.nan
+  assert not replay.add_episode(episode)
+  with pytest.raises(errors.ConfigError, match='of 1, 1 were rejected and 0'):
+    replay.give_up(1)
+
+
 def test_stored_episodes_below_minlen_are_not_sampled(make, caplog):
   fill(make(), [2, 9, 3])
   replay = make(minlen=5)
   assert '2 of 3 stored episodes have fewer steps' in caplog.text
+  assert replay.can_sample and not make(minlen=10).can_sample
   batches = [next(x) for x in [replay.dataset(2, 9)] for _ in range(10)]
   assert {number for number, *_ in check_joined(batches)} == {1}
 

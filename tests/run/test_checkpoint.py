@@ -206,6 +206,25 @@ class TestDamage:
     assert store.newest().step == 1
     assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
 
+  @pytest.mark.parametrize('number', [
+      errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+  def test_what_can_not_be_read_is_not_taken_for_damaged(
+      self, store, monkeypatch, number):
+    fill(store, 1, 2)
+    entry = checkpoint._entry
+    def failing(path):
+      if path.name == 'variables.index' and path.parent.name.endswith('2'):
+        raise OSError(number, os.strerror(number), str(path))
+      return entry(path)
+    monkeypatch.setattr(checkpoint, '_entry', failing)
+    for find in store.newest, lambda: store.find('2'):
+      with pytest.raises(errors.StorageError, match=(
+          f'Can not read .*2/variables.index: {os.strerror(number)}. Make it')):
+        find()
+    assert store.steps() == [1, 2]
+    monkeypatch.undo()
+    assert store.newest().step == 2
+
   def test_none_intact_never_starts_from_zero(self, tmp_path, store):
     fill(store, 1, 2)
     for step in (1, 2):

@@ -32,6 +32,16 @@ def train(tmp_path, capsys):
   return call
 
 
+class Touch:
+  """Unpickling it would make a file."""
+
+  def __init__(self, path):
+    self._path = path
+
+  def __reduce__(self):
+    return pathlib.Path.touch, (self._path,)
+
+
 def history(logdir):
   return json.loads((logdir / 'run.json').read_text())['history']
 
@@ -147,6 +157,17 @@ class TestKilled:
     runs.call(logdir, *flags, 1e-4)
     assert runs.newest(logdir).step == 300
 
+  def test_a_key_of_another_version_is_no_obstacle(
+      self, mended, tmp_path, capsys):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    with open(logdir / 'config.yaml', 'a') as file:
+      file.write('of_tomorrow: 3\n')
+    assert cli.main(['eval', '--logdir', str(logdir), '--episodes', '1']) == 0
+    runs.call(logdir, '--steps', 250)
+    assert runs.newest(logdir).step >= 250
+    assert 'of_tomorrow' not in (logdir / 'config.yaml').read_text()
+
   def test_full_disk_keeps_the_old_checkpoint(self, mended, tmp_path):
     logdir = tmp_path / 'run'
     shutil.copytree(mended[0], logdir)
@@ -176,6 +197,51 @@ class TestKilled:
     assert line.startswith(f'error: No checkpoint in {logdir}/checkpoints is ')
     assert runs.tree(logdir, 'failure.json') == before
     assert failure(logdir)['exit_code'] == 3
+
+  @pytest.mark.parametrize('words, value, message', [
+      ('driver', None, "KeyError: 'driver'"),
+      ('replay next_seq', None, "KeyError: 'next_seq'"),
+      ('every log', None, "KeyError: 'log'"),
+      ('datasets train rng', 'x', ''),
+      ('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
+                           'actions': [0, 99], 'digest': ''}] * 2,
+       'ValueError: action 99 is not below 2'),
+      ('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
+                           'actions': [-1], 'digest': ''}] * 2,
+       'ValueError: action -1 is not below 2'),
+      ('step', 'x', "TypeError: 'step' is 'x'"),
+      ('due train', 'x', "TypeError: 'due train' is 'x'"),
+      ('best', [1], r"TypeError: 'best' is [1]"),
+      ('pending', [3], 'TypeError: ')])
+  def test_odd_states_with_a_right_checksum(
+      self, mended, tmp_path, train, words, value, message):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    path = runs.newest(logdir).path
+    state = json.loads((path / 'state.json').read_text())
+    *parents, last = words.split()
+    target = functools.reduce(dict.get, parents, state)
+    if value is None:
+      del target[last]
+    else:
+      target[last] = value
+    (path / 'state.json').write_text(json.dumps(state))
+    runs.resign(path)
+    before = runs.tree(logdir)
+    line = train(3, *mended[1], '--model_opt.lr', 1e-3, '--steps', 300)
+    assert line.startswith(f'error: Can not go on with checkpoint {path}: ')
+    assert message in line
+    assert runs.tree(logdir, 'failure.json') == before
+
+  def test_a_pickled_array_is_not_loaded(self, mended, tmp_path, train):
+    logdir = tmp_path / 'run'
+    shutil.copytree(mended[0], logdir)
+    path = runs.newest(logdir).path
+    np.savez(path / 'arrays.npz', policy_0=np.array([Touch(tmp_path / 'it')]))
+    runs.resign(path)
+    line = train(3, *mended[1], '--model_opt.lr', 1e-3, '--steps', 300)
+    assert 'Object arrays cannot be loaded when allow_pickle=False' in line
+    assert not (tmp_path / 'it').exists()
 
   @pytest.mark.parametrize('gone', [
       ['checkpoints'], ['checkpoints', 'metrics.jsonl'],
@@ -371,6 +437,41 @@ def test_a_run_without_gradient_steps_is_not_called_done(train, tmp_path):
       tmp_path / 'run', *runs.TOY, '--steps', 30, '--eval_every', 0)
   assert 'No gradient step was taken (prefill is 60 steps): 30 steps, ' in out
   assert 'Done' not in out
+
+
+def test_a_signal_while_running_episodes_are_repeated(tmp_path):
+  logdir = tmp_path / 'run'
+  # After 40 steps of each environment its sixth episode is at step 5.
+  flags = [*runs.TOY, *runs.plan(
+      tmp_path / 'visits', (runs.seed_of(5), 2, 'SIGTERM'))]
+  runs.call(logdir, *flags, '--steps', 80)
+  before = runs.tree(logdir)
+  _, err = runs.call(logdir, *flags, '--steps', 90, status=75)
+  assert 'Stopped by SIGTERM while resuming, the state is as it was' in err
+  assert runs.tree(logdir) == before
+  runs.call(logdir, *flags, '--steps', 90)
+  assert runs.newest(logdir).step == 90
+
+
+def test_one_short_episode_does_not_end_a_run_with_a_good_one(tmp_path):
+  logdir = tmp_path / 'run'
+  faults = runs.plan(tmp_path / 'visits', (runs.seed_of(0), 1, 'raise'))
+  flags = [
+      *runs.TOY, *faults, '--env.config.length', 40, '--replay.minlen', 5,
+      '--prefill', 20, '--steps', 100, '--eval_every', 0]
+  _, err = runs.call(logdir, *flags)
+  assert 'rejected short episode: 2 steps' in err
+  assert runs.column(logdir, 'train_episodes_rejected')[-1] == 1
+  assert len(runs.column(logdir, 'model_loss')) == 1
+  assert runs.newest(logdir).step >= 100
+
+
+def test_a_small_capacity_is_a_limit_for_evaluations_too(tmp_path):
+  logdir = tmp_path / 'run'
+  runs.call(logdir, *runs.TOY, '--replay.capacity', 9, '--steps', 150)
+  assert set(runs.column(logdir, 'eval_total_episodes')) == {3, 6}
+  assert set(runs.column(logdir, 'eval_loaded_episodes')) == {1}
+  assert set(runs.column(logdir, 'train_loaded_episodes')) == {1}
 
 
 def test_a_signal_during_the_start_waits_for_a_state(tmp_path):

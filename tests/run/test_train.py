@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import types
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,8 @@ import runs
 from tensorboard.backend.event_processing import event_accumulator
 
 from dreamerv2_tf.config import Config, resolve
+from dreamerv2_tf.data.replay import Replay
+from dreamerv2_tf.run.train import Trainer
 
 LOSSES = (
     'kl_loss', 'model_kl', 'prior_ent', 'post_ent', 'reward_loss',
@@ -220,6 +223,28 @@ def test_how_long_gradient_steps_take_changes_nothing(tmp_path, python):
         *flags, *map(str, faults), env={'PYTHONPATH': path})
     assert result.returncode == 0, result.stderr
   runs.assert_equal(tmp_path / 'fast', tmp_path / 'slow')
+
+
+def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
+  flags = np.arange(4) == 0, np.arange(4) == 3
+  Replay(tmp_path).add_episode({
+      'action': np.zeros((4, 2)), 'reward': np.zeros(4), 'is_first': flags[0],
+      'is_last': flags[1], 'is_terminal': flags[1]})
+  heads = {'decoder': types.SimpleNamespace(cnn_keys=['image'])}
+  agent = types.SimpleNamespace(
+      world_model=types.SimpleNamespace(heads=heads),
+      report=lambda batch: {'openl': batch})
+  logged = []
+  for minlen in 5, 3:  # The episode has 3 steps.
+    replay = Replay(tmp_path, minlen=minlen)
+    assert replay.stats['loaded_episodes'] == 1
+    Trainer._report(types.SimpleNamespace(
+        _replay=None, _eval_replay=replay, agent=agent,
+        _datasets={'eval_report': iter(['batch'] * (minlen == 3))},
+        _logger=types.SimpleNamespace(
+            add=lambda metrics, prefix: logged.append((prefix, metrics)))),
+        'eval')
+  assert logged == [('eval', {'openl': 'batch'})]
 
 
 @pytest.fixture(scope='module')

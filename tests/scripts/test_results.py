@@ -49,11 +49,12 @@ def add_baseline(root, method, returns, steps=0, first=10000):
   folder = root / method
   dump(folder / 'record.json', {
       'task': TASK, 'method': method, 'seed': None, 'env_steps': steps,
-      'train_seconds': 30.0, 'argv': [method], 'versions': {}, 'machine': {}})
+      'wall_seconds': 6000.0, 'argv': [method], 'versions': {}, 'machine': {}})
   dump(folder / 'eval.json', {
       'seed': first, 'episodes': 4, 'per_episode': columns(returns)})
-  (folder / 'metrics.jsonl').write_text(
-      json.dumps({'step': steps, 'eval_return': 1.0, 'time': 1.0}) + '\n')
+  (folder / 'metrics.jsonl').write_text(''.join(
+      json.dumps({'step': step, 'eval_return': 1.0, 'time': time}) + '\n'
+      for step, time in ((steps // 2, 300.0), (steps, 660.0))))
 
 
 @pytest.fixture
@@ -95,6 +96,23 @@ def test_tables_and_plots(script, root, capsys):
   for kind in 'steps', 'time':
     picture = np.asarray(Image.open(outdir / f'{TASK}-{kind}.png'))
     assert picture.std() > 10
+
+
+def test_minutes_are_those_of_training_in_all_methods(script, tmp_path):
+  add_ours(tmp_path, 0, [20.0] * 4)  # Its last evaluation: after 120 s.
+  add_baseline(tmp_path, 'ppo', [10.0] * 4, steps=50)  # Its: after 660 s.
+  add_baseline(tmp_path, 'slower', [5.0] * 4)
+  outdir = tmp_path / 'out'
+  assert script.main([
+      '--indir', str(tmp_path), '--outdir', str(outdir), '--episodes', '4',
+      '--samples', '9']) == 0
+  page = (outdir / f'{TASK}.md').read_text()
+  head, _, *rows = [
+      [cell.strip() for cell in line[1:-1].split('|')]
+      for line in page.splitlines() if line.startswith('|')]
+  assert head[-1] == 'training, minutes'
+  assert [(row[0], row[-1]) for row in rows] == [
+      ('DreamerV2, highway', '2'), ('ppo', '11'), ('slower', '')]
 
 
 def test_interquartile_mean_by_hand(script):
