@@ -100,6 +100,25 @@ def test_returns_crashes_and_speeds_agree_with_highway_env(policy, episodes):
       slow.mean(0), fast.mean(0), error)
 
 
+@pytest.mark.parametrize('env_config', [
+    {}, {'lanes_count': 2, 'policy_frequency': 5, 'right_lane_reward': 0.5,
+         'high_speed_reward': 1, 'reward_speed_range': [15, 25]}])
+def test_on_an_empty_road_both_drive_alike(env_config):
+  alone = {'vehicles_count': 0, 'initial_lane_id': 1, **env_config}
+  tracks = {}
+  for simulator in ('highway-env', 'envpool'):
+    env = make(alone, simulator=simulator)
+    env.reset(0)
+    rows = [env.step(onehot(action)) for action in (
+        3, 2, 0, 4, 0, 1, 4, 4, 2, 3, 3, 2, 1, 0, 3, 1, 4)]
+    # All but the place along the road, where the cars begin at random.
+    tracks[simulator] = [
+        [*np.delete(row['vector'], 1), row['reward'], row['log_speed'] / 80]
+        for row in rows]
+  np.testing.assert_allclose(
+      tracks['envpool'], tracks['highway-env'], rtol=0, atol=1e-5)
+
+
 def test_pictures_have_the_palette_and_the_cars_of_highway_env():
   counts = {}
   for simulator in ('highway-env', 'envpool'):
