@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder locked, 75 stopped by SIGTERM, 130 interrupted.
   """
   arguments = list(sys.argv[1:] if argv is None else argv)
+  startup.open_streams()
   try:
     return _dispatch(arguments)
   except KeyboardInterrupt:
@@ -88,6 +89,7 @@ def _fail(error, status: int, arguments: Sequence[str]) -> int:
     traceback.print_exc()
   # Being asked to stop is no error.
   prefix = '' if isinstance(error, Interrupted) else 'error: '
+  startup.leave_if_importing(status, f'{prefix}{error}')
   print(f'{prefix}{error}', file=sys.stderr)
   return status
 

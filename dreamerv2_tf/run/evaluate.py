@@ -148,13 +148,20 @@ def factory(
 
 
 def make_pool(
-    config: Config, factory: Callable[[], envlib.Env],
-    count: int) -> envlib.Pool:
-  """Starts environments with the limits of the configuration."""
+    config: Config, factory: Callable[[], envlib.Env], count: int,
+    stop: Callable[[], int] = lambda: 0) -> envlib.Pool:
+  """Starts environments with the limits of the configuration.
+
+  Args:
+    config: the resolved configuration.
+    factory: makes one.
+    count: how many.
+    stop: see Pool.
+  """
   return envlib.Pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
-      on_bad_data=config.on_bad_data)
+      on_bad_data=config.on_bad_data, stop=stop)
 
 
 def collect(

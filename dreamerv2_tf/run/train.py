@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import logging
-import signal
 import sys
 import time
 
@@ -59,8 +58,8 @@ def run(
     trainer = None
     try:
       with Stop() as stop:
-        with startup.importing_tensorflow():  # While the workers start.
-          pool = evaluate.make_pool(config, make, config.envs)
+        with startup.importing_tensorflow(stop.asked):  # Beside the workers.
+          pool = evaluate.make_pool(config, make, config.envs, stop.asked)
         with pool, Trainer(
             config, pool, factory, folder, stop, diff, began) as trainer:
           trainer.run()
@@ -288,6 +287,7 @@ class Trainer:
   def _evaluate(self):
     """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
     self._learner.finish()
+    self._stop_if_asked()
     config = self._config
     if self._eval_pool is None:
       self._eval_pool = self._open_eval_pool()
@@ -321,7 +321,10 @@ class Trainer:
     count = config.eval_envs or min(config.envs, config.eval_eps)
     make = self._factory or evaluate.factory(config, self._film)
     try:
-      return evaluate.make_pool(config, make, count)
+      return evaluate.make_pool(config, make, count, self._stop.asked)
+    except errors.Interrupted:
+      self._stop_if_asked()
+      raise
     except errors.EnvError as error:
       if not self._film:
         raise
@@ -365,10 +368,8 @@ class Trainer:
     number = self._stop.signal
     if number:
       self._save(must=True)
-      raise errors.Interrupted(
-          f'Stopped by {signal.Signals(number).name} at step '
-          f'{int(self.step)}, the state is saved. Run the same command again '
-          'to go on.', 130 if number == signal.SIGINT else 75)
+      raise errors.interrupted(
+          number, f'at step {int(self.step)}, the state is saved.')
 
   def _open_replay(self, name, share, ram):
     config = self._config
