@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import copy
 import functools
+import inspect
 import pathlib
 
 import gymnasium as gym
@@ -71,10 +72,38 @@ def train(
   return agent
 
 
+def _check_environment(env):
+  """Refuses what can not give environments."""
+  if isinstance(env, gym.Env):
+    return
+  takes = (
+      'train takes an environment (gymnasium.Env), a function without '
+      'arguments that makes one, or a task name such as gym_CartPole-v1')
+  if not callable(env):
+    try:
+      envs.wrap(env, None)
+    except ConfigError as error:
+      raise ConfigError(f'{takes}. {error}') from None
+  try:
+    inspect.signature(env).bind()
+  except TypeError as error:
+    raise ConfigError(
+        f'{takes}; this function can not be called so: {error}. Write lambda: '
+        'f(...).') from None
+  except ValueError:
+    pass  # Nothing is known of some functions.
+  if isinstance(env, type) and not issubclass(env, gym.Env):
+    raise ConfigError(
+        f'{takes}; got the class {env.__module__}.{env.__qualname__}, whose '
+        'objects are none. If it has the API of old Gym, wrap it, for example '
+        'with shimmy.')
+
+
 class _Factory:
   """Makes wrapped copies of an environment, here or in a worker."""
 
   def __init__(self, env, config):
+    _check_environment(env)
     self._make = env
     self._config = config
     if isinstance(env, gym.Env):

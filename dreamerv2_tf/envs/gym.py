@@ -421,15 +421,12 @@ def make(
   module, _, name = name.rpartition(':')
   try:
     if module:
-      importlib.import_module(module)  # It registers its environments.
+      _import(task, module)  # It registers its environments.
     env = gym.make(name, disable_env_checker=True, **kwargs)
+  except DreamerError:
+    raise
   except ModuleNotFoundError as error:
-    kind = ConfigError if error.name and (
-        module + '.').startswith(error.name + '.') else EnvError
-    raise kind(
-        f"Environment '{task}' needs the module '{error.name}', which can "
-        'not be imported. Install it or add its folder to PYTHONPATH.'
-    ) from None
+    raise missing(task, error) from None
   except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
     why = str(error).split(' Did you mean')[0]
     raise ConfigError(
@@ -450,6 +447,32 @@ def make(
   return Env(
       env, task, Adapter(env.observation_space, scale=scale),
       render=render, **options)
+
+
+def missing(task: str, error: ModuleNotFoundError) -> EnvError:
+  """Returns the error that says how to install what a task needs."""
+  name = error.name or 'of an unknown name'
+  package = name.partition('.')[0].replace('_', '-')
+  return EnvError(
+      f"Environment '{task}' needs the module '{name}', which can not be "
+      f'imported. Install it, perhaps with: pip install {package}')
+
+
+def _import(task, module):
+  """Imports a module that the task names; says why if that fails."""
+  try:
+    importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    if error.name and (module + '.').startswith(error.name + '.'):
+      raise ConfigError(
+          f"Environment '{task}' needs the module '{error.name}', which can "
+          'not be imported. Install it or add its folder to PYTHONPATH.'
+      ) from None
+    raise
+  except Exception as error:
+    raise EnvError(
+        f"Environment '{task}': the module '{module}' can not be imported: "
+        f'{type(error).__name__}: {error}') from error
 
 
 def plainly(value: Any) -> Any:

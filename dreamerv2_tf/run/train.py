@@ -45,6 +45,11 @@ def run(
     Interrupted: SIGINT or SIGTERM came; the state is saved.
   """
   began = time.monotonic()
+  if factory is None and config.task == evaluate.CUSTOM:
+    raise errors.ConfigError(
+        f'The run in {config.logdir} was begun by a Python program in an '
+        'environment without a name. Go on with dreamerv2_tf.train(env, '
+        'config).')
   make = factory or functools.partial(envs.make, config.task, config)
   with rundir.RunDir(config.logdir, break_lock) as folder:
     diff = {}

@@ -1,6 +1,7 @@
 """One environment behind the dict interface."""
 
 import pickle
+import sys
 import types
 
 import gymnasium as gym
@@ -300,10 +301,44 @@ def test_advice_of_the_adapter_reaches_the_environment():
     ('gym_nowhere:X-v0', "module 'nowhere'"),
     ('higway_highway-v0', "Did you mean 'highway'"),
     ('pong', "'pong' is not a known task"),
+    ('CartPole-v1', "Did you mean 'gym_CartPole-v1'"),
     ('atari_pong', 'not available in this version')])
 def test_unknown_tasks(task, text):
   with pytest.raises(ConfigError, match=text):
     envs.make(task, config())
+
+
+@pytest.mark.parametrize('code, text', [
+    ('def f(:', "module 'broken' can not be imported: SyntaxError"),
+    ('raise RuntimeError("no licence")', 'RuntimeError: no licence'),
+    ('import nowhere_at_all', "'nowhere_at_all'.*pip install nowhere-at-all")])
+def test_modules_that_can_not_be_imported(code, text, tmp_path, monkeypatch):
+  (tmp_path / 'broken.py').write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  with pytest.raises(EnvError, match=text) as info:
+    envs.make('gym_broken:A-v0', config())
+  assert 'exist' not in str(info.value)
+
+
+def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'highway_env', None)
+  with pytest.raises(EnvError, match='pip install highway-env'):
+    envs.make('highway_highway-fast-v0', config())
+  monkeypatch.setitem(
+      gym.registry, 'Away-v0', gym.envs.registration.EnvSpec(
+          'Away-v0', 'nowhere_at_all:Env'))
+  with pytest.raises(EnvError, match='pip install nowhere-at-all'):
+    envs.make('gym_Away-v0', config())
+
+
+def test_wrap_takes_gymnasium_environments_only():
+  for env, text in [
+      (None, 'got None'), ('CartPole-v1', "got 'CartPole-v1'"),
+      (toys.Counter, 'class builtins.type'),
+      (gym.make_vec('CartPole-v1'), '`envs` sets how many')]:
+    with pytest.raises(ConfigError, match='class gymnasium.Env, ') as info:
+      envs.wrap(env, config())
+    assert text in str(info.value)
 
 
 def test_unknown_argument_of_the_constructor():
