@@ -66,18 +66,13 @@ def run(
   record = {
       **summarize(results), 'episodes': len(results), 'seed': seed,
       'step': step}
-  name = f'eval-{step}-{seed}-{episodes}'
-  if overrides:  # Another world: another file.
-    name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'
   try:
     if frames:
       videolib.save_gif(video, np.stack(frames), fps)
     elif video:
       log.warning('No video: scenario %d could not be run.', seed)
-    content = {
-        **record, 'overrides': list(overrides), 'per_episode': table(results)}
-    path = folder / f'{name}.json'
-    files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
+    path = record_path(folder, step, seed, episodes, overrides)
+    write(path, record, results, overrides)
   except OSError as error:
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
@@ -85,6 +80,25 @@ def run(
   print(_text(record, path, video), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
+
+
+def record_path(
+    folder: pathlib.Path, step: int, seed: int, episodes: int,
+    overrides: Sequence[str] = ()) -> pathlib.Path:
+  """Returns the file of an evaluation in the run folder."""
+  name = f'eval-{step}-{seed}-{episodes}'
+  if overrides:  # Another world: another file.
+    name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'
+  return folder / f'{name}.json'
+
+
+def write(
+    path: pathlib.Path, record: Mapping[str, Any], episodes: Sequence[Episode],
+    overrides: Sequence[str] = ()) -> None:
+  """Writes an evaluation; raises OSError where that is not possible."""
+  content = {
+      **record, 'overrides': list(overrides), 'per_episode': table(episodes)}
+  files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
 
 
 def load_agent(

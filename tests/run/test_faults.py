@@ -333,6 +333,28 @@ def test_a_run_without_gradient_steps_is_not_called_done(train, tmp_path):
   assert 'Done' not in out
 
 
+def test_the_end_of_a_run_scores_what_was_trained(tmp_path, capsys, caplog):
+  logdir = tmp_path / 'my run'
+  flags = [*map(str, runs.TOY), *FAST, '--logdir', str(logdir)]
+  assert cli.main([*flags, '--steps', '100', '--env.obs_scale', '1']) == 0
+  out = capsys.readouterr().out
+  # At step 60 was the end of prefill: no best yet. Each of 7 steps earns 1.
+  assert runs.column(logdir, 'eval_return') == [7]
+  assert ('steps, 14 episodes, last eval_return 7.0 +- 0.0 (3 episodes).\n'
+          f"  dreamerv2 eval --logdir '{logdir}'\n"
+          f"  tensorboard --logdir '{logdir}'") in out
+  record = json.loads((logdir / 'eval-100-20000-3.json').read_text())
+  assert record['return_mean'] == 7 and record['episodes'] == 3
+  assert not (logdir / 'checkpoints' / 'best.json').exists()
+  assert "'vector' is far from unit variance: value 1 " in caplog.text
+  assert cli.main([*flags, '--steps', '140', '--env.obs_scale', '1']) == 0
+  assert runs.column(logdir, 'eval_return') == [7, 7]
+  out = capsys.readouterr().out
+  assert ', best eval_return 7.0 at step 130.' in out
+  assert cli.main([*flags, '--steps', '140', '--env.obs_scale', '1']) == 0
+  assert 'last eval_return 7.0 +- 0.0 (3 episodes)' in capsys.readouterr().out
+
+
 def test_a_signal_while_environments_are_built_leaves_no_trace(tmp_path):
   process = runs.start(
       tmp_path / 'run', *runs.TOY, '--task', 'gym_toys:Fault-v0',
