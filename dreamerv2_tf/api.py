@@ -14,11 +14,12 @@ from .config import Config, resolve
 from .errors import ConfigError
 from .run import evaluate
 from .run import train as training
+from .run import trust as trustlib
 
 
 def load(
     logdir: str, checkpoint: str = 'latest',
-    env: gym.Env | None = None) -> Agent:
+    env: gym.Env | None = None, trust: bool = False) -> Agent:
   """Loads the agent of a run; its `act` takes plain Gymnasium observations.
 
   Args:
@@ -26,16 +27,18 @@ def load(
     checkpoint: latest, best or a step.
     env: an environment with the spaces of the training, if the run was
       trained in one that has no task name; it is reset and stepped once.
+    trust: run code of the modules that the settings of the run name. Those
+      that you have used in training here or imported need no such word.
 
   Raises:
-    ConfigError: there is no run.
+    ConfigError: there is no run, or it names code that you do not know.
     StateError: no such checkpoint, or it does not fit the environment.
     EnvError: the environment can not be built.
   """
   folder = pathlib.Path(logdir).expanduser()
   if env is not None and (folder / 'config.yaml').is_file():
     env = envs.wrap(env, Config.load(folder / 'config.yaml'))
-  agent, _, _ = evaluate.load_agent(folder, checkpoint, env=env)
+  agent, _, _ = evaluate.load_agent(folder, checkpoint, env=env, trust=trust)
   return agent
 
 
@@ -60,13 +63,14 @@ def train(
   factory = None
   if isinstance(env, str):
     config = config.update({'task': env})
+    trustlib.remember(config)
   else:
     config = config.update({'task': evaluate.CUSTOM})
     factory = _Factory(env, config)
   training.run(config, factory=factory)
   sample = factory() if factory else None
   folder = pathlib.Path(config.logdir).expanduser()
-  agent, _, _ = evaluate.load_agent(folder, env=sample)
+  agent, _, _ = evaluate.load_agent(folder, env=sample, trust=True)
   if sample:
     sample.close()
   return agent

@@ -30,6 +30,7 @@ usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
 # Flags that are no keys: name to default, of the type it has, and description.
 TRAIN = {
     'fresh': (False, 'Refuse a folder that holds a run.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
     'break-lock': (
         False, 'Take over the lock of another host that is silent for long.'),
     'debug': (False, 'Print the traceback of any error.'),
@@ -41,6 +42,7 @@ EVAL = {
     'checkpoint': ('latest', 'latest, best or the step of a checkpoint.'),
     'json': (False, 'Print one JSON object on the last line.'),
     'video': ('', 'Write a GIF of an episode to this file.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
     'envs': (0, 'Environments that run at the same time; 0: as in training.'),
     'debug': (False, 'Print the traceback of any error.'),
 }
@@ -121,7 +123,11 @@ def _train(arguments):
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
-  from .run import train
+  from .run import train, trust
+  if base:
+    trust.check(pathlib.Path(config.logdir), config, options.trust)
+  else:
+    trust.remember(config)
   return train.run(
       config, fresh=options.fresh, break_lock=options['break-lock']) or 0
 
@@ -154,7 +160,7 @@ def _eval(arguments):
       str(logdir), episodes=options.episodes, seed=options.seed,
       checkpoint=options.checkpoint, json=options.json,
       video=options.video or None, envs=options.envs or None,
-      overrides=overrides) or 0
+      overrides=overrides, trust=options.trust) or 0
 
 
 def _stored(overrides):

@@ -84,13 +84,14 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
   assert cli.main([
       'eval', '--logdir', str(stored), '--episodes', '1e1', '--json', '--seed',
       '3', '--env.config.lanes_count', '4', '--checkpoint=best', '--video',
-      'a.gif', '--envs', '2', '--precision=32']) == 0
+      'a.gif', '--trust', '--envs', '2', '--precision=32']) == 0
   defaults = dict(
       episodes=100, seed=10000, checkpoint='latest', json=False, video=None,
-      envs=None, overrides=[])
+      envs=None, overrides=[], trust=False)
   assert calls[0] == ((str(stored),), defaults)
   assert calls[1] == ((str(stored),), dict(
       episodes=10, seed=3, checkpoint='best', json=True, video='a.gif', envs=2,
+      trust=True,
       overrides=['--env.config.lanes_count', '4', '--precision=32']))
 
 

@@ -20,6 +20,7 @@ from .. import errors, files, startup
 from ..config import Config
 from ..data.driver import Driver
 from ..report import video as videolib
+from . import trust as trustlib
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -33,8 +34,8 @@ LONG = 30_000  # Steps of an episode that may never end.
 def run(
     logdir: str, *, episodes: int = 100, seed: int = 10_000,
     checkpoint: str = 'latest', json: bool = False, video: str | None = None,
-    envs: int | None = None,
-    overrides: Sequence[str] = ()) -> None:
+    envs: int | None = None, overrides: Sequence[str] = (),
+    trust: bool = False) -> None:
   """Evaluates a checkpoint, prints the result and writes it into the folder.
 
   Args:
@@ -47,6 +48,7 @@ def run(
     envs: environments side by side; None: as in training. The result does
       not depend on it, up to rounding.
     overrides: command line words that change the run's configuration.
+    trust: run code that the settings of the run name, see `trust.check`.
 
   Raises:
     ConfigError, StateError, EnvError, StorageError: see `errors`.
@@ -54,7 +56,8 @@ def run(
   folder = pathlib.Path(logdir).expanduser()
   if video:
     _check_video(pathlib.Path(video))
-  agent, config, step = load_agent(folder, checkpoint, overrides)
+  agent, config, step = load_agent(
+      folder, checkpoint, overrides, trust=trust)
   seeds = range(seed, seed + episodes)
   count = min(envs or config.envs, episodes)
   film = seeds[:1] if video else ()
@@ -103,8 +106,8 @@ def write(
 
 def load_agent(
     logdir: pathlib.Path, checkpoint: str = 'latest',
-    overrides: Sequence[str] = (),
-    env: envlib.Env | None = None) -> tuple[Any, Config, int]:
+    overrides: Sequence[str] = (), env: envlib.Env | None = None,
+    trust: bool = False) -> tuple[Any, Config, int]:
   """Builds the agent of a run with the variables of a checkpoint.
 
   Args:
@@ -113,6 +116,7 @@ def load_agent(
     overrides: command line words that change the run's configuration.
     env: that the run was trained in, whose spaces are read; None makes the
       one of its task.
+    trust: run code that the settings of the run name, see `trust.check`.
 
   Returns:
     The agent, the run's configuration, and the step of the checkpoint.
@@ -133,6 +137,7 @@ def load_agent(
       raise errors.ConfigError(
           f'The run in {logdir} was trained by a Python program in an '
           'environment without a name. Give it to load(logdir, env=...).')
+    trustlib.check(logdir, config, trust)
     env = envlib.make(config.task, config, mode='eval')
     env.close()
   startup.import_tensorflow()
