@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import copy
 import functools
+import inspect
 import pathlib
 
 import gymnasium as gym
@@ -13,11 +14,13 @@ from .config import Config, resolve
 from .errors import ConfigError
 from .run import evaluate
 from .run import train as training
+from .run import trust as trustlib
 
 
 def load(
     logdir: str, checkpoint: str = 'latest',
-    env: gym.Env | None = None, overrides: Sequence[str] = ()) -> Agent:
+    env: gym.Env | None = None, overrides: Sequence[str] = (),
+    trust: bool = False) -> Agent:
   """Loads the agent of a run; its `act` takes plain Gymnasium observations.
 
   Args:
@@ -27,16 +30,20 @@ def load(
       trained in one that has no task name; it is reset and stepped once.
     overrides: command line words that change the run's configuration, such
       as `['--eval_lookahead.depth', '2']`.
+    trust: run code of the modules that the settings of the run name. Those
+      that you have used in training here or imported need no such word.
 
   Raises:
-    ConfigError: there is no run, or wrong overrides.
+    ConfigError: there is no run, it names code that you do not know, or wrong
+      overrides.
     StateError: no such checkpoint, or it does not fit the environment.
     EnvError: the environment can not be built.
   """
   folder = pathlib.Path(logdir).expanduser()
   if env is not None and (folder / 'config.yaml').is_file():
     env = envs.wrap(env, Config.load(folder / 'config.yaml'))
-  agent, _, _ = evaluate.load_agent(folder, checkpoint, overrides, env)
+  agent, _, _ = evaluate.load_agent(
+      folder, checkpoint, overrides, env, trust)
   return agent
 
 
@@ -61,22 +68,51 @@ def train(
   factory = None
   if isinstance(env, str):
     config = config.update({'task': env})
+    trustlib.remember(config)
   else:
     config = config.update({'task': evaluate.CUSTOM})
     factory = _Factory(env, config)
   training.run(config, factory=factory)
   sample = factory() if factory else None
   folder = pathlib.Path(config.logdir).expanduser()
-  agent, _, _ = evaluate.load_agent(folder, env=sample)
+  agent, _, _ = evaluate.load_agent(folder, env=sample, trust=True)
   if sample:
     sample.close()
   return agent
+
+
+def _check_environment(env):
+  """Refuses what can not give environments."""
+  if isinstance(env, gym.Env):
+    return
+  takes = (
+      'train takes an environment (gymnasium.Env), a function without '
+      'arguments that makes one, or a task name such as gym_CartPole-v1')
+  if not callable(env):
+    try:
+      envs.wrap(env, None)
+    except ConfigError as error:
+      raise ConfigError(f'{takes}. {error}') from None
+  try:
+    inspect.signature(env).bind()
+  except TypeError as error:
+    raise ConfigError(
+        f'{takes}; this function can not be called so: {error}. Write lambda: '
+        'f(...).') from None
+  except ValueError:
+    pass  # Nothing is known of some functions.
+  if isinstance(env, type) and not issubclass(env, gym.Env):
+    raise ConfigError(
+        f'{takes}; got the class {env.__module__}.{env.__qualname__}, whose '
+        'objects are none. If it has the API of old Gym, wrap it, for example '
+        'with shimmy.')
 
 
 class _Factory:
   """Makes wrapped copies of an environment, here or in a worker."""
 
   def __init__(self, env, config):
+    _check_environment(env)
     self._make = env
     self._config = config
     if isinstance(env, gym.Env):

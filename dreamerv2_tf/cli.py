@@ -28,6 +28,7 @@ usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
 # Flags that are no keys: name to default, of the type it has, and description.
 TRAIN = {
     'fresh': (False, 'Refuse a folder that holds a run.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
     'break-lock': (
         False, 'Take over the lock of another host that is silent for long.'),
     'debug': (False, 'Print the traceback of any error.'),
@@ -39,6 +40,7 @@ EVAL = {
     'checkpoint': ('latest', 'latest, best or the step of a checkpoint.'),
     'json': (False, 'Print one JSON object on the last line.'),
     'video': ('', 'Write a GIF of an episode to this file.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
     'envs': (0, 'Environments that run at the same time; 0: as in training.'),
     'debug': (False, 'Print the traceback of any error.'),
 }
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder locked, 75 stopped by SIGTERM, 130 interrupted.
   """
   arguments = list(sys.argv[1:] if argv is None else argv)
+  startup.open_streams()
   try:
     return _dispatch(arguments)
   except KeyboardInterrupt:
@@ -86,6 +89,7 @@ def _fail(error, status: int, arguments: Sequence[str]) -> int:
     traceback.print_exc()
   # Being asked to stop is no error.
   prefix = '' if isinstance(error, Interrupted) else 'error: '
+  startup.leave_if_importing(status, f'{prefix}{error}')
   print(f'{prefix}{error}', file=sys.stderr)
   return status
 
@@ -117,7 +121,11 @@ def _train(arguments):
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
-  from .run import train
+  from .run import train, trust
+  if base:
+    trust.check(pathlib.Path(config.logdir), config, options.trust)
+  else:
+    trust.remember(config)
   return train.run(
       config, fresh=options.fresh, break_lock=options['break-lock']) or 0
 
@@ -150,7 +158,7 @@ def _eval(arguments):
       str(logdir), episodes=options.episodes, seed=options.seed,
       checkpoint=options.checkpoint, json=options.json,
       video=options.video or None, envs=options.envs or None,
-      overrides=overrides) or 0
+      overrides=overrides, trust=options.trust) or 0
 
 
 def _stored(overrides):

@@ -1,5 +1,7 @@
 """Errors that a user can act on, each with the exit status of the command."""
 
+import signal
+
 
 class DreamerError(Exception):
   """One clear line for the user: what was wrong, expected, got, what to do.
@@ -57,3 +59,15 @@ class Interrupted(DreamerError):
   def __init__(self, message: str, exit_code: int = 75):
     super().__init__(message)
     self.exit_code = exit_code
+
+
+def interrupted(number: int, where: str) -> Interrupted:
+  """Returns the error of a run that a signal has stopped.
+
+  Args:
+    number: of the signal.
+    where: the rest of the sentence on what it stopped.
+  """
+  return Interrupted(
+      f'Stopped by {signal.Signals(number).name} {where} Run the same command '
+      'again to go on.', 130 if number == signal.SIGINT else 75)

@@ -1,12 +1,18 @@
 """What must happen before and while TensorFlow is imported."""
 
+from collections.abc import Callable
 import contextlib
 import importlib
 import os
 import re
 import sys
-import tempfile
 import threading
+
+from . import errors
+
+# Threads that import TensorFlow, and the standard error meanwhile.
+_importing = []
+_stderr = []
 
 CHATTER = re.compile(
     rb'WARNING: All log messages before absl|[IWE]\d{4} |'
@@ -27,6 +33,18 @@ def prepare() -> None:
     os.environ.setdefault(name, value)
 
 
+def open_streams() -> None:
+  """Opens those of descriptors 0 to 2 that are closed, to nothing.
+
+  Otherwise files that are opened later take their place.
+  """
+  for handle in range(3):
+    try:
+      os.fstat(handle)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # The lowest that is free: this one.
+
+
 def import_tensorflow() -> None:
   """Imports TensorFlow without the notes that no variable can turn off."""
   prepare()
@@ -36,14 +54,41 @@ def import_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def importing_tensorflow():
-  """Imports TensorFlow in a thread beside the body; waits for it at the end."""
+def importing_tensorflow(stop: Callable[[], int] = lambda: 0):
+  """Imports TensorFlow in a thread beside the body; waits for it at the end.
+
+  Args:
+    stop: returns the number of the signal that asks to stop, or 0.
+
+  Raises:
+    Interrupted: asked to stop meanwhile; the import may still be running.
+  """
   thread = threading.Thread(target=import_tensorflow, daemon=True)
   thread.start()
+  _importing.append(thread)
   try:
     yield
   finally:
-    thread.join()
+    while thread.is_alive() and not stop():
+      thread.join(0.1)
+  if thread.is_alive():
+    raise errors.interrupted(stop(), 'during the start.')
+
+
+def leave_if_importing(status: int, message: str) -> None:
+  """Ends the process at once if TensorFlow is still being imported.
+
+  The end of the interpreter would wait for it or fail in it.
+
+  Args:
+    status: exit status.
+    message: for the standard error.
+  """
+  if any(thread.is_alive() for thread in _importing):
+    handle = _stderr[0] if _stderr else 2
+    with contextlib.suppress(OSError):
+      os.write(handle, f'{message}\n'.encode())
+    os._exit(status)
 
 
 @contextlib.contextmanager
@@ -55,12 +100,15 @@ def _filtered_stderr():
   except (OSError, ValueError, AttributeError):
     yield  # There is no standard error.
     return
-  with tempfile.TemporaryFile() as file:
+  # Not a temporary file: there may be no folder that can be written.
+  with open(os.memfd_create('stderr'), 'w+b') as file:
     os.dup2(file.fileno(), 2)
+    _stderr.append(original)
     try:
       yield
     finally:
       os.dup2(original, 2)
+      _stderr.clear()
       os.close(original)
       file.seek(0)
       lines = [x for x in file if not CHATTER.match(x)]

@@ -30,6 +30,7 @@ FLAGS = {
     'seed': (11000, 'Scenario of the first episode; the next has the next.'),
     'steps': ((1, 5, 15), 'Frames after the five, at which to compare.'),
     'threshold': (0.55, 'Brightness from which a pixel is a car, 0 to 1.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
     'json': (False, 'Print one JSON object on the last line.'),
 }
 STRIDE = 5  # Frames from the beginning of a prediction to that of the next.
@@ -93,7 +94,7 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
   from dreamerv2_tf.run import evaluate
   folder = pathlib.Path(os.path.expanduser(options.logdir))
   agent, config, step = evaluate.load_agent(
-      folder, options.checkpoint, overrides)
+      folder, options.checkpoint, overrides, trust=options.trust)
   if not agent.world_model.heads['decoder'].cnn_keys:
     raise ConfigError(f'{folder} predicts no image.')
   key = agent.world_model.heads['decoder'].cnn_keys[0]

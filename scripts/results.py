@@ -113,10 +113,30 @@ def read(options: Config) -> dict[str, dict[str, list[dict]]]:
     raise ConfigError(
         f"No evaluated run below {', '.join(options.indir)}. Evaluate one: "
         'dreamerv2 eval --logdir DIR')
-  for methods in tasks.values():
-    for runs in methods.values():
-      runs.sort(key=lambda run: run['seed'] or 0)
-  return tasks
+  return {task: _distinct(methods) for task, methods in tasks.items()}
+
+
+def _distinct(methods):
+  """Sorts runs by seed; one for each seed, and runs of one length together.
+
+  Two runs with one seed tell no more than one, and the mean of runs of
+  different lengths belongs to none of them.
+  """
+  result = {}
+  for method, runs in methods.items():
+    lengths = sorted({run['steps'] for run in runs})
+    for length in lengths:
+      name = method if len(lengths) == 1 else f'{method}, {length:,} steps'
+      seeds = {}
+      for run in (run for run in runs if run['steps'] == length):
+        if run['seed'] in seeds:
+          print(
+              f"Left out: another run of {name} with seed {run['seed']}.",
+              file=sys.stderr)
+        seeds.setdefault(run['seed'], run)
+      result[name] = sorted(
+          seeds.values(), key=lambda run: run['seed'] or 0)
+  return result
 
 
 def _baseline(folder):

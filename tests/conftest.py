@@ -27,6 +27,15 @@ def vehicles(monkeypatch):
     monkeypatch.setattr(IDMVehicle, name, getattr(IDMVehicle, name))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def state_home(tmp_path_factory):
+  """Keeps what tests trust apart from what the user does."""
+  with pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp('state')
+    patch.setenv('XDG_STATE_HOME', str(folder))
+    yield folder
+
+
 @pytest.fixture(scope='session')
 def highway(tmp_path_factory):
   """Runs of the debug preset on the real environment: preset to folder."""

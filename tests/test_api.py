@@ -11,6 +11,7 @@ import runs
 import toys
 
 import dreamerv2_tf as dv2
+from dreamerv2_tf import cli
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import StateError
 from dreamerv2_tf.run import evaluate
@@ -56,6 +57,18 @@ def test_load_takes_checkpoints_by_name(highway):
     dv2.load(logdir, checkpoint='3')
   with pytest.raises(dv2.ConfigError, match='holds no run'):
     dv2.load(logdir / 'nothing')
+
+
+class Ancient:
+  """An environment of old Gym."""
+
+  make = classmethod(lambda cls: cls())
+
+  def reset(self):
+    return np.zeros(3)
+
+  def step(self, action):
+    return np.zeros(3), 0.0, True, {}
 
 
 @pytest.fixture(scope='module')
@@ -118,6 +131,35 @@ class TestTrain:
   def test_needs_a_folder(self):
     with pytest.raises(dv2.ConfigError, match='train needs a folder'):
       dv2.train('gym_CartPole-v1')
+
+  @pytest.mark.parametrize('env, text', [
+      (None, 'got None'), (Ancient, 'got the class test_api.Ancient'),
+      (Ancient(), 'the API of old Gym, wrap it'),
+      (lambda size: toys.Counter(), "missing a required argument: 'size'"),
+      (lambda: None, 'got None'), (lambda: 'CartPole-v1', "got 'CartPole-v1'"),
+      (Ancient.make, 'the API of old Gym, wrap it'),
+      (lambda: gym.make_vec('CartPole-v1'), '`envs` sets how many'),
+      ('CartPole-v1', "Did you mean 'gym_CartPole-v1'")])
+  def test_what_is_no_environment_is_refused(self, env, text, config, tmp_path):
+    with pytest.raises(dv2.ConfigError) as info:
+      dv2.train(env, config.update({'logdir': str(tmp_path / 'run')}))
+    assert text in str(info.value)
+    assert list(tmp_path.iterdir()) == []
+
+  def test_closing_may_fail(self, config, tmp_path, caplog):
+    agent = dv2.train(lambda: toys.Image(length=6, close_fault=True), (
+        config.update({
+            'logdir': str(tmp_path / 'run'), 'steps': 8, 'prefill': 8})))
+    assert agent.act(toys.Image().reset(seed=0)[0])[0] in (0, 1)
+    assert 'the door is stuck' in caplog.text
+
+  def test_the_command_does_not_go_on_with_a_run_from_python(
+      self, agent, config, capsys):
+    assert cli.main(['--logdir', config.logdir, '--steps', '99']) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f'error: The run in {config.logdir} was begun by a Python program in '
+        'an environment without a name. Go on with dreamerv2_tf.train(env, '
+        'config).')
 
   def test_environment_that_can_not_be_copied(self, config, tmp_path):
     env = toys.Counter()

@@ -83,13 +83,14 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
   assert cli.main([
       'eval', '--logdir', str(stored), '--episodes', '1e1', '--json', '--seed',
       '3', '--env.config.lanes_count', '4', '--checkpoint=best', '--video',
-      'a.gif', '--envs', '2', '--precision=32']) == 0
+      'a.gif', '--trust', '--envs', '2', '--precision=32']) == 0
   defaults = dict(
       episodes=100, seed=10000, checkpoint='latest', json=False, video=None,
-      envs=None, overrides=[])
+      envs=None, overrides=[], trust=False)
   assert calls[0] == ((str(stored),), defaults)
   assert calls[1] == ((str(stored),), dict(
       episodes=10, seed=3, checkpoint='best', json=True, video='a.gif', envs=2,
+      trust=True,
       overrides=['--env.config.lanes_count', '4', '--precision=32']))
 
 
@@ -251,3 +252,48 @@ def test_startup_keeps_what_the_user_set(monkeypatch):
   assert os.environ['TF_ENABLE_ONEDNN_OPTS'] == '0'
   assert os.environ['TF_CPP_MIN_LOG_LEVEL'] == '3'
   assert 'SDL_VIDEODRIVER' not in os.environ
+
+
+def test_chatter_is_held_back_without_any_folder_for_files(python):
+  program = (
+      'import os, tempfile\n'
+      'from dreamerv2_tf import startup\n'
+      'tempfile.tempdir = "/nowhere/at/all"\n'
+      'with startup._filtered_stderr():\n'
+      '  os.write(2, b"W0000 00:00 chatter\\nkept\\n")\n')
+  result = python('-c', program)
+  assert (result.returncode, result.stderr) == (0, 'kept\n')
+
+
+def test_closed_standard_streams_do_not_give_their_place_to_files(python):
+  program = (
+      'import os\n'
+      'from dreamerv2_tf import cli\n'
+      'for handle in range(3): os.close(handle)\n'
+      'status = cli.main(["--configs", "higway"])\n'
+      'file = os.open("file", os.O_CREAT | os.O_WRONLY)\n'
+      'os._exit(10 * status + file)\n')
+  assert python('-c', program).returncode == 23
+
+
+def test_a_signal_while_tensorflow_is_imported_ends_the_process_at_once(python):
+  program = (
+      'import os, threading, time\n'
+      'from dreamerv2_tf import cli, errors, run, startup\n'
+      'begun = threading.Event()\n'
+      'def slow():\n'
+      '  with startup._filtered_stderr():\n'
+      '    begun.set()\n'
+      '    time.sleep(3600)\n'
+      'startup.import_tensorflow = slow\n'
+      'class train:\n'
+      '  def run(*args, **kwargs):\n'
+      '    with startup.importing_tensorflow(lambda: 15):\n'
+      '      begun.wait()\n'
+      'run.train = train\n'
+      'cli.main(["--logdir", "a"])\n')
+  result = python('-c', program)
+  assert result.returncode == 75
+  assert result.stderr == (
+      'Stopped by SIGTERM during the start. Run the same command again to go '
+      'on.\n')

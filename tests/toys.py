@@ -7,7 +7,9 @@ constructor arguments.
 """
 
 import os
+import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -23,7 +25,10 @@ class Counter(gym.Env):
 
   metadata = {'render_modes': ['rgb_array'], 'render_fps': 5}
 
-  def __init__(self, length=5, terminal=True, actions=2, render_mode=None):
+  def __init__(
+      self, length=5, terminal=True, actions=2, close_fault=False,
+      render_mode=None):
+    self.close_fault = close_fault
     self.render_mode = render_mode
     self.observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
     self.action_space = gym.spaces.Discrete(actions)
@@ -42,6 +47,10 @@ class Counter(gym.Env):
     done = self.count >= self.length
     return (self.observe(), self.reward(action), done and self.terminal,
             done and not self.terminal, {})
+
+  def close(self):
+    if self.close_fault:
+      raise ValueError('the door is stuck')
 
   def reward(self, action):
     return float(np.mean(action))
@@ -109,6 +118,8 @@ class Fault(Counter):
   def __init__(self, fault='raise', at=3, seeds=(), once=None, **kwargs):
     super().__init__(**kwargs)
     self.fault, self.at, self.seeds, self.once = fault, at, seeds, once
+    if fault == 'outside':
+      self.observation_space = gym.spaces.Box(-1, 100, (3,), np.float32)
     if fault == 'image':
       self.observation_space = gym.spaces.Box(0, 255, (16, 16, 3), np.uint8)
     if fault == 'key':
@@ -116,6 +127,9 @@ class Fault(Counter):
           a=self.observation_space, b=self.observation_space)
     if fault == 'constructor':
       raise ValueError('no such map')
+    if fault == 'hanging constructor':
+      with open(once, 'w'):
+        time.sleep(3600)
     if fault == 'deaf':
       signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -179,6 +193,8 @@ class Fault(Counter):
       obs[1] = np.nan
     if self.fault == 'inf':
       obs[2] = np.inf
+    if self.fault == 'outside':
+      obs[2] = -8
     if self.fault == 'shape':
       obs = obs[:2]
     if self.fault == 'dtype':
@@ -230,6 +246,24 @@ class Plan(Fault):
     super().break_down()
 
 
+class Dice(Counter):
+  """Observes numbers of the global generators; shows that it began there."""
+
+  def observe(self):
+    return np.array(
+        [self.count, random.random(), np.random.random()], np.float32)
+
+
+class Family(Fault):
+  """Starts a process that outlives it; writes its id to a file."""
+
+  def __init__(self, folder='', **kwargs):
+    super().__init__(**kwargs)
+    child = subprocess.Popen(['sleep', '600'])
+    with open(os.path.join(folder, str(child.pid)), 'w'):
+      pass
+
+
 class Old(Counter):
   """The API of old Gym: no info from reset, no seed, 4 values from step."""
 
@@ -249,6 +283,7 @@ class Sloppy(Counter):
     return self.observe(), None, 0, 'no', []
 
 
-for _cls in (Counter, Image, Dict, Continuous, Fault, Plan, Old, Sloppy):
+for _cls in (Counter, Image, Dict, Continuous, Dice, Fault, Family, Plan, Old,
+             Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

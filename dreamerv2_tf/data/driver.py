@@ -81,7 +81,8 @@ class Driver:
       overlap: Callable[[], Any] | None = None) -> None:
     """Goes on until both numbers are reached, or all workers idle.
 
-    Running episodes continue in the next call.
+    Running episodes continue in the next call. Returns early if the pool was
+    asked to stop; what was not answered then counts as never asked.
 
     Args:
       policy: from (dict of [N, ...] observations, state) to ({'action':
@@ -99,6 +100,8 @@ class Driver:
     for worker in self._workers:
       worker.idle = False
     while self.steps < steps or self.episodes < episodes:
+      if self._pool.stopped:
+        break
       self._reset()
       running = [worker.running for worker in self._workers]
       if not any(running):
@@ -156,7 +159,9 @@ class Driver:
       self._pool.send([
           plans[i][time_step] if time_step < len(plans.get(i, ())) else None
           for i in range(len(self._workers))])
-      for index, row in enumerate(self._pool.recv()):
+      replies = self._pool.recv()
+      self._pool.check_stop('while running episodes were repeated.')
+      for index, row in enumerate(replies):
         if isinstance(row, Failure):
           del plans[index]
         elif row is not None:
@@ -184,8 +189,8 @@ class Driver:
       fps_env: steps of all workers together per second of wall time.
       time_env, time_policy: seconds waiting for environments and in the
         policy.
-      env_failures, env_dropped: failures, and episodes ended by NaN or
-        infinity, since the start.
+      env_failures, env_dropped, env_outside: failures, episodes ended by NaN
+        or infinity, and rows outside of their space, since the start.
     """
     now = time.monotonic()
     then, steps = self._since
@@ -193,6 +198,7 @@ class Driver:
     result['fps_env'] = (self.steps - steps) / max(now - then, 1e-9)
     result['env_failures'] = self._pool.failures
     result['env_dropped'] = self._pool.dropped
+    result['env_outside'] = self._pool.outside
     self._times = dict.fromkeys(self._times, 0.0)
     self._since = now, self.steps
     return result
@@ -238,6 +244,8 @@ class Driver:
         self._cut(index)
       elif result is not None:
         self._take(index, command, result)
+      elif command and command[0] == 'reset':  # Asked to stop.
+        self._workers[index].index -= 1
 
   def _take(self, index, command, row):
     """Adds a row to the episode of a worker and calls the callbacks."""

@@ -44,9 +44,11 @@ def make(
         f"Task '{task}' belongs to the suite '{suite}', which is not available"
         f" in this version. Available: {', '.join(SUITES)}.")
   if suite not in SUITES or not name:
+    known = ':' in task or task in gymnasium.registry
     raise ConfigError(
-        f"'{task}' is not a known task.{suggest(suite, SUITES)} Write "
-        'highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
+        f"'{task}' is not a known task."
+        + (f" Did you mean 'gym_{task}'?" if known else suggest(suite, SUITES))
+        + ' Write highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
   build = highway.make if suite == 'highway' else gym.make
   if mode == 'train' and config.env.simulator == 'envpool':
     _check_simulator(suite)
@@ -68,9 +70,14 @@ def wrap(
     render: collect frames; env must render rgb_array.
 
   Raises:
-    ConfigError: a space is not supported, or a simulator is asked for.
+    ConfigError: it is no Gymnasium environment, a space is not supported, or
+      a simulator is asked for.
     EnvError: the environment breaks its API.
   """
+  if not isinstance(env, gymnasium.Env):
+    raise ConfigError(
+        f'Expected an environment of the class gymnasium.Env, got '
+        f'{_describe(env)}.')
   if config.env.simulator == 'envpool':
     _check_simulator('own')
   name = name or (env.spec.id if env.spec else type(env.unwrapped).__name__)
@@ -87,6 +94,20 @@ def simulator(config: Any) -> str | None:
     config: reads task and env.simulator.
   """
   return config.env.simulator if config.task.startswith('highway_') else None
+
+
+def _describe(value):
+  """Says what someone gave in place of an environment."""
+  kind = type(value)
+  text = f'{value!r:.80}' if value is None or isinstance(value, str) else (
+      f'an object of the class {kind.__module__}.{kind.__qualname__}')
+  if isinstance(value, gymnasium.vector.VectorEnv):
+    return f'{text}, which is several in one. Give one; `envs` sets how many'
+  if hasattr(value, 'reset') and hasattr(value, 'step'):
+    return (
+        f'{text}. If it has the API of old Gym, wrap it, for example with '
+        'shimmy')
+  return text
 
 
 def signature(

@@ -1,8 +1,10 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
+import contextlib
 import importlib
 import inspect
+import logging
 import math
 from typing import Any
 
@@ -12,9 +14,14 @@ import numpy as np
 from ..errors import ConfigError, DreamerError, EnvError, NonFiniteError
 from ..schema import suggest
 
+# Keys that rows, losses and metrics need, or that np.savez gives a meaning.
 RESERVED = (
-    'action', 'reward', 'discount', 'kl', 'is_first', 'is_last', 'is_terminal')
+    'action', 'reward', 'discount', 'kl', 'is_first', 'is_last', 'is_terminal',
+    'model', 'actor', 'critic', 'expl', 'file')
+log = logging.getLogger(__name__)
+
 MAX_COMBINATIONS = 512
+BIG = 4096  # Values of a vector that was perhaps meant as an image.
 
 
 class Env:
@@ -33,6 +40,8 @@ class Env:
     adapter: maps plain observations to the observation keys of a row.
     fps: float; frames of `frames()` for each second of simulated time.
     advice: list of sentences that the user should see once.
+    outside: observation key -> a sentence, of those outside of their space
+      in the last row.
   """
 
   def __init__(
@@ -60,7 +69,8 @@ class Env:
     self.name = name
     self.adapter = adapter
     self.fps = float(env.metadata.get('render_fps') or 30)
-    self.advice = []
+    self.advice = list(adapter.advice)
+    self.outside = {}
     self._env = env
     self.actions = Actions(env.action_space)
     self._repeat = action_repeat
@@ -122,7 +132,11 @@ class Env:
       self._frames.append(self.render())
 
   def close(self) -> None:
-    self._env.close()
+    """Closes the environment; what that raises is only a warning."""
+    try:
+      self._env.close()
+    except Exception as error:
+      log.warning('Closing %r raised %r.', self.name, error)
 
   def _reset(self, seed):
     self._seed, self._step, self._frames = seed, 0, []
@@ -154,7 +168,7 @@ class Env:
                      terminal=terminated)
 
   def _row(self, obs, reward, first=False, last=False, terminal=False):
-    row = self.adapter(obs)
+    row, self.outside = self.adapter.convert(obs)
     reward = np.float32(reward)
     if not math.isfinite(reward):
       raise NonFiniteError(f'reward is {reward}.')
@@ -210,12 +224,18 @@ class Adapter:
   a Dict space its keys, nested ones joined by `_`:
 
       uint8 Box [H, W, C], [H, W], [C, H, W]   image [H, W, C] uint8
+      uint8 Box [H, W, C, K] and the like      image [H, W, C * K] uint8
       other Box                     float32 [n], flattened; uint8 in [0, 1]
       Discrete, MultiDiscrete       float32 [n], one-hot
       MultiBinary                   float32 [n]
 
+  Entries of a Dict space that are none of these are left out. Observations
+  outside of their space pass as they are, with a warning; a class that is
+  none becomes zeros.
+
   Attributes:
     spaces: dict of Box spaces of the results, by key.
+    advice: list of sentences that the user should see once.
   """
 
   def __init__(
@@ -229,40 +249,66 @@ class Adapter:
         axis.
       axes: transposition that brings uint8 [., ., .] Boxes to [H, W, C]; None
         takes them as [H, W, C], or as [C, H, W] where only that can be meant.
-      bounds: refuse observations outside of finite bounds.
+      bounds: tell observations outside of finite bounds.
 
     Raises:
-      ConfigError: a part of the space is not supported, or has another
-        number of factors.
+      ConfigError: no part of the space is supported, a key is reserved, or a
+        part has another number of factors.
     """
-    self._leaves = {}
-    for path, leaf in _flatten(space):
-      key = '_'.join(path) or ('image' if _is_image(leaf) else 'vector')
+    self._leaves, self.advice, self._told = {}, [], set()
+    leaves = list(_flatten(space))
+    good = [leaf for _, leaf in leaves if _is_supported(leaf)]
+    for path, leaf in leaves:
+      if good and not _is_supported(leaf):
+        self.advice.append(
+            f"The observation '{'.'.join(path)}' is left out: its space {leaf} "
+            'is not supported.')
+        continue
+      key = '_'.join(path) or (
+          'image' if _image_axes(leaf, axes) else 'vector')
       if key in RESERVED or key.startswith('log_') or key in self._leaves:
         raise ConfigError(
             f"Observation key '{key}' is reserved or there twice. Rename it in"
             ' the environment, for example with a TransformObservation '
             'wrapper.')
       self._leaves[key] = _Leaf(path, leaf, scale, axes, bounds)
+      self.advice += self._leaves[key].advice()
     self.spaces = {key: leaf.out for key, leaf in self._leaves.items()}
 
   def __call__(self, obs: Any) -> dict[str, np.ndarray]:
     """Checks and converts one observation.
 
     Raises:
-      EnvError: wrong shape, dtype or range, or a missing key; a sentence for
-        each.
+      EnvError: wrong shape or dtype, or a missing key; a sentence for each.
       NonFiniteError: a float is NaN or infinite.
     """
-    row, problems = {}, []
+    try:
+      row, outside = self.convert(obs)
+    except _Breach as breach:
+      raise EnvError(str(breach)) from None
+    for key in outside.keys() - self._told:
+      self._told.add(key)
+      log.warning(outside[key])
+    return row
+
+  def convert(self, obs: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Does the same without warnings.
+
+    Returns:
+      The row, and a sentence by key for what lies outside of its space.
+    """
+    row, outside, problems = {}, {}, []
     for key, leaf in self._leaves.items():
       try:
-        row[key] = leaf(obs)
+        row[key], sentence = leaf(obs)
       except _Breach as breach:
         problems += breach.sentences
+        continue
+      if sentence:
+        outside[key] = sentence
     if problems:
       raise _Breach(problems)
-    return row
+    return row, outside
 
 
 class Actions:
@@ -378,22 +424,20 @@ def make(
   module, _, name = name.rpartition(':')
   try:
     if module:
-      importlib.import_module(module)  # It registers its environments.
+      _import(task, module)  # It registers its environments.
     env = gym.make(name, disable_env_checker=True, **kwargs)
+  except DreamerError:
+    raise
   except ModuleNotFoundError as error:
-    kind = ConfigError if error.name and (
-        module + '.').startswith(error.name + '.') else EnvError
-    raise kind(
-        f"Environment '{task}' needs the module '{error.name}', which can "
-        'not be imported. Install it or add its folder to PYTHONPATH.'
-    ) from None
+    raise missing(task, error) from None
   except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
     why = str(error).split(' Did you mean')[0]
     raise ConfigError(
         f"'{task}' is not a known task: {why}"
         + suggest(name, gym.registry)) from None
   except Exception as error:
-    _check_arguments(task, name, kwargs)
+    with contextlib.suppress(ImportError, gym.error.Error):
+      _check_arguments(task, name, kwargs)
     raise EnvError(
         f"Environment '{task}' can not be built: {type(error).__name__}: "
         f'{error}') from error
@@ -406,6 +450,32 @@ def make(
   return Env(
       env, task, Adapter(env.observation_space, scale=scale),
       render=render, **options)
+
+
+def missing(task: str, error: ModuleNotFoundError) -> EnvError:
+  """Returns the error that says how to install what a task needs."""
+  name = error.name or 'of an unknown name'
+  package = name.partition('.')[0].replace('_', '-')
+  return EnvError(
+      f"Environment '{task}' needs the module '{name}', which can not be "
+      f'imported. Install it, perhaps with: pip install {package}')
+
+
+def _import(task, module):
+  """Imports a module that the task names; says why if that fails."""
+  try:
+    importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    if error.name and (module + '.').startswith(error.name + '.'):
+      raise ConfigError(
+          f"Environment '{task}' needs the module '{error.name}', which can "
+          'not be imported. Install it or add its folder to PYTHONPATH.'
+      ) from None
+    raise
+  except Exception as error:
+    raise EnvError(
+        f"Environment '{task}': the module '{module}' can not be imported: "
+        f'{type(error).__name__}: {error}') from error
 
 
 def plainly(value: Any) -> Any:
@@ -434,12 +504,12 @@ class _Leaf:
     self._space = space
     self._scale = None
     self._low = self._high = None
-    if _is_image(space):
-      self._axes = _image_axes(space, axes)
+    self._axes = _image_axes(space, axes)
+    if self._axes:
       shape = [(space.shape + (1,))[axis] for axis in self._axes]
-      self.out = gym.spaces.Box(0, 255, tuple(shape), np.uint8)
+      shape = (*shape[:2], math.prod(shape[2:]))
+      self.out = gym.spaces.Box(0, 255, shape, np.uint8)
       return
-    self._axes = None
     if isinstance(space, gym.spaces.Box):
       count = math.prod(space.shape)
       if np.issubdtype(space.dtype, np.floating):
@@ -466,9 +536,28 @@ class _Leaf:
           'of these, for a single agent.')
     self.out = gym.spaces.Box(-np.inf, np.inf, (count,), np.float32)
 
+  def advice(self):
+    """Returns sentences on what was perhaps meant otherwise."""
+    shape, count = self._space.shape, math.prod(self.out.shape)
+    if self._axes and (len(shape) > 3 or len(_image_sides(shape)) > 1):
+      height, width, channels = self.out.shape
+      yield (
+          f'The {self._name} {shape} is read as images of height {height}, '
+          f'width {width} and {channels} channels. If that is wrong, '
+          'transpose it in a wrapper.')
+    if not self._axes and shape and (
+        count > BIG or len(shape) > 2 and self._space.dtype == np.uint8):
+      yield (
+          f'The {self._name} {shape} {self._space.dtype} is read as a vector '
+          f'of {count:,} values. Images are uint8, [H, W] or [H, W, C], from '
+          '16x16.')
+
   def __call__(self, obs):
+    """Returns the value and '', or a sentence on its being outside."""
     space = self._space
     for key in self._path:
+      if isinstance(obs, Mapping) and key not in obs:
+        key = next((k for k in obs if str(k) == key), key)
       if not isinstance(obs, Mapping) or key not in obs:
         raise _Breach([f'The {self._name} is missing.'])
       obs = obs[key]
@@ -487,29 +576,33 @@ class _Leaf:
              if self._axes else '')])
     if self._axes:
       value = value[..., None] if value.ndim == 2 else value
-      return np.array(value.transpose(self._axes), np.uint8, order='C')
+      value = np.array(value.transpose(self._axes), np.uint8, order='C')
+      return value.reshape(self.out.shape), ''
     if value.dtype.kind == 'f' and not np.isfinite(value).all():
       index = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
       raise NonFiniteError(
           f'{self._name} is {value[index]} at index {index}.')
-    if self._low is not None and (
-        (value < self._low).any() or (value > self._high).any()):
-      raise _Breach([
+    sentence, inside = '', True
+    if self._low is not None:
+      inside = (value >= self._low) & (value <= self._high)
+    if not np.all(inside):
+      sentence = (
           f'The {self._name} lies in [{value.min():.6g}, {value.max():.6g}], '
-          f'outside of its space {space}.'])
+          f'outside of its space {space}.')
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
       hot = np.zeros(self.out.shape, np.float32)
       sizes = combinations(space)
       starts = np.cumsum((0,) + sizes[:-1])
-      hot[starts + np.ravel(value - self._low)] = 1
-      return hot
+      places = starts + np.ravel(value - self._low)
+      hot[places[np.ravel(inside & np.ones(space.shape, bool))]] = 1
+      return hot, sentence
     value = np.array(value, np.float32)
     if self._scale is not None:
       value *= self._scale
     value = value.ravel()
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')
-    return value
+    return value, sentence
 
 
   def _factors(self, scale):
@@ -529,25 +622,43 @@ def _flatten(space, path=()):
   """Yields (path, leaf) of nested Dict spaces."""
   if isinstance(space, gym.spaces.Dict):
     for key, inner in space.spaces.items():
-      yield from _flatten(inner, path + (key,))
+      yield from _flatten(inner, path + (str(key),))
   else:
     yield path, space
 
 
-def _is_image(space):
-  return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and (
-      len(space.shape) == 3 or
-      len(space.shape) == 2 and min(space.shape) >= 16)
+def _is_supported(space):
+  return isinstance(
+      space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete |
+      gym.spaces.MultiBinary)
 
 
 def _image_axes(space, axes):
-  """Axes of the plain image in the order H, W, C; 2-D gets a third axis."""
-  if axes and len(space.shape) == 3:
-    return tuple(axes)
+  """Axes of the plain image in the order H, W, rest; None if it is none.
+
+  2-D gets a third axis.
+  """
+  if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
+    return None
   shape = space.shape
-  if len(shape) == 3 and shape[0] < 16 <= min(shape[1:]):
-    return (1, 2, 0)
-  return (0, 1, 2)
+  if axes and len(shape) == 3 and min(
+      shape[axes[0]], shape[axes[1]]) >= 16:
+    return tuple(axes)
+  sides = _image_sides(shape)
+  if not sides:
+    return None
+  # That with the fewest channels, for equal ones the first.
+  height = max(sides, key=lambda i: shape[i] * shape[i + 1])
+  rest = [i for i in range(max(len(shape), 3)) if i not in (
+      height, height + 1)]
+  return (height, height + 1, *rest)
+
+
+def _image_sides(shape):
+  """Indices i of which axes i and i + 1 can be height and width."""
+  return [
+      i for i in range(len(shape) - 1 if len(shape) <= 4 else 0)
+      if min(shape[i:i + 2]) >= 16]
 
 
 def _reset_problems(result):

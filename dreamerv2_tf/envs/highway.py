@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, EnvError
 from ..schema import suggest
-from .gym import Adapter, Env, plainly
+from .gym import Adapter, Env, missing, plainly
 
 # Name in the config: class in highway_env.envs.common.observation or .action.
 OBSERVATIONS = {
@@ -81,8 +81,11 @@ def configured(
   Raises:
     ConfigError, EnvError: see `make`.
   """
-  import highway_env  # Registers the ids. Slow, and not for other suites.
   task = f'highway_{name}'
+  try:
+    import highway_env  # Registers the ids. Slow, and not for other suites.
+  except ModuleNotFoundError as error:
+    raise missing(task, error) from None
   ids = [key for key, spec in gym.registry.items() if
          str(spec.entry_point).startswith(highway_env.__name__)]
   if name not in ids:

@@ -2,11 +2,14 @@
 
 import collections
 from collections.abc import Callable, Sequence
+import contextlib
 import dataclasses
+import fcntl
 import logging
 from multiprocessing import connection
 import os
 import pickle
+import random
 import signal
 import socket
 import struct
@@ -25,6 +28,7 @@ from .gym import Env
 Command = tuple[str, int | np.ndarray | None]
 BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
 GRACE_SECONDS = 2  # Between SIGTERM and SIGKILL.
+STOP_SECONDS = 0.7  # For workers that work when the run is asked to stop.
 WINDOW_SECONDS = 3600  # In which failures are counted.
 
 log = logging.getLogger(__name__)
@@ -59,12 +63,15 @@ class Pool:
     fps: frames for each second, see Env.
     frames: for each worker, the pictures since its last command.
     failures, dropped: counts since the start.
+    outside: number of rows with observations outside of their space.
+    stopped: whether `recv` left out a worker because it was asked to stop;
+      no more may be sent then.
   """
 
   def __init__(
       self, factory: Callable[[], Env], count: int, *,
       parallel: str = 'process', timeout: float = 60, max_failures: int = 10,
-      on_bad_data: str = 'stop'):
+      on_bad_data: str = 'stop', stop: Callable[[], int] = lambda: 0):
     """Builds all environments at the same time.
 
     Args:
@@ -76,8 +83,10 @@ class Pool:
       max_failures: more in an hour are an error.
       on_bad_data: 'stop' raises at NaN and infinity, 'drop' ends the episode
         before that row.
+      stop: returns the number of the signal that asks to stop, or 0.
 
     Raises:
+      Interrupted: asked to stop before all were built.
       ConfigError, EnvError: what the factory raised; EnvError if it raised
         anything else, died or hung.
       StateError: environments have different spaces.
@@ -91,9 +100,13 @@ class Pool:
     self._timeout = timeout
     self._max_failures = max_failures
     self._stop_at_bad_data = on_bad_data == 'stop'
+    self._stop = stop
+    self.stopped = False
     self._failed_at = collections.deque()
     self.failures = 0
     self.dropped = 0
+    self.outside = 0
+    self._told = set()  # Keys whose being outside was told.
     self.frames = [[] for _ in range(count)]
     self.obs_space = self.act_space = self.fps = None
     if parallel == 'process':
@@ -106,6 +119,9 @@ class Pool:
         worker.start()
       for index, reply in self._collect(range(count)):
         self._built(index, reply)
+      if self.stopped:
+        raise errors.interrupted(
+            stop(), 'while environments were built, before anything changed.')
     except BaseException:
       self.close()
       raise
@@ -129,6 +145,9 @@ class Pool:
   def recv(self) -> list[dict | Failure | None]:
     """Waits for the answers to `send`; None for idle workers.
 
+    Asked to stop, it waits a moment more, then sets `stopped` and gives None
+    for workers that have not answered, as if they had been idle.
+
     Raises:
       NonFiniteError: NaN or infinity, unless on_bad_data is drop.
       EnvError: an environment broke its API or space, or failures are too
@@ -141,18 +160,27 @@ class Pool:
       results[index] = self._result(index, reply)
     return results
 
+  def check_stop(self, where: str) -> None:
+    """Raises Interrupted, with `where` in its message, if asked to stop."""
+    if self._stop():
+      raise errors.interrupted(self._stop(), where)
+
   def close(self) -> None:
     """Ends all workers within a few seconds, whatever they are doing."""
     for worker in self._workers:
+      if self.stopped and (worker.busy or not worker.built):
+        worker.signal(signal.SIGKILL)
       worker.ask_to_close()
     _end(self._workers, patience=1)
 
   def _collect(self, indices):
     """Yields (index, reply) for each worker as its reply comes."""
-    limits = {}
+    limits, asked = {}, None
     waiting = set(indices)
-    while waiting:
+    while waiting and not self.stopped:
       now = time.monotonic()
+      if asked is None and self._stop():
+        asked = now
       replies, hung = [], []
       for index in sorted(waiting):
         worker = self._workers[index]
@@ -175,7 +203,8 @@ class Pool:
       if waiting:
         pipes = [self._workers[index].pipe for index in waiting]
         left = min(limits[index] for index in waiting) - time.monotonic()
-        connection.wait(pipes, max(0, min(left, 0.5)))
+        connection.wait(pipes, max(0, min(left, 0.2)))
+        self.stopped = asked is not None and now >= asked + STOP_SECONDS
 
   def _built(self, index, reply):
     """Takes in the spaces of a worker that was built."""
@@ -198,6 +227,16 @@ class Pool:
           f'{act_space}; the first worker: {self.obs_space}, '
           f'{self.act_space}.')
 
+  def _tell_outside(self, index, outside):
+    """Counts rows outside of their space; warns once for each key."""
+    self.outside += bool(outside)
+    for key in outside.keys() - self._told:
+      self._told.add(key)
+      log.warning(
+          'Worker %d, seed %s, step %s: %s The run goes on with such values; '
+          'env_outside counts them.', index, self._workers[index].seed,
+          self._workers[index].step, outside[key])
+
   def _result(self, index, reply):
     """Turns a reply to a command into a row or a Failure, or raises."""
     worker = self._workers[index]
@@ -205,7 +244,8 @@ class Pool:
     kind, content, details = reply
     self.frames[index] = []
     if kind == 'row':
-      self.frames[index] = details
+      self.frames[index], outside = details
+      self._tell_outside(index, outside)
       return content
     if kind == 'NonFiniteError':
       if self._stop_at_bad_data:
@@ -246,10 +286,14 @@ def answer(env: Env, command: Command) -> tuple:
   name, argument = command
   try:
     if name == 'reset':
+      if argument is not None:
+        # Some environments draw from the global generators.
+        random.seed(argument)
+        np.random.seed(argument % 2 ** 32)
       row = env.reset(argument)
     else:
       row = env.step({'action': argument})
-    return 'row', row, env.frames()
+    return 'row', row, (env.frames(), env.outside)
   except Exception as error:
     return describe(error)
 
@@ -276,6 +320,7 @@ class _Inline:
   pipe = None
 
   def __init__(self, factory):
+    self._generators = None  # States of the global ones, of its own.
     self._factory = factory
     self._env = None
     self._command = None
@@ -290,6 +335,15 @@ class _Inline:
     self._command = command
 
   def poll(self):
+    ours = random.getstate(), np.random.get_state()
+    _set_generators(self._generators or ours)
+    try:
+      return self._work()
+    finally:
+      self._generators = random.getstate(), np.random.get_state()
+      _set_generators(ours)
+
+  def _work(self):
     try:
       if not self.built:
         self._env = self._factory()
@@ -303,10 +357,7 @@ class _Inline:
   def ask_to_close(self):
     env, self._env = self._env, None
     if env is not None:
-      try:
-        env.close()
-      except Exception as error:
-        log.warning(f'Closing an environment raised {error!r}.')
+      env.close()
 
   def alive(self):
     return False
@@ -331,16 +382,19 @@ class _Process:
     limit = struct.pack('ll', 5, 0)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    # Not 0 to 2, which are replaced, if those of ours are closed.
+    passed = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
     path = [entry or os.getcwd() for entry in sys.path]
     self._process = subprocess.Popen(
         [sys.executable, '-P', '-m', f'{__package__}.worker',
-         str(theirs.fileno()), str(os.getpid())],
+         str(passed), str(os.getpid())],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, pass_fds=[theirs.fileno()],
+        stderr=subprocess.PIPE, pass_fds=[passed],
         process_group=0,  # Ctrl-C is for the trainer alone.
         env={'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1',
              **os.environ, 'PYTHONPATH': os.pathsep.join(path)})
     theirs.close()
+    os.close(passed)
     self.pipe = connection.Connection(ours.detach())
     self._tail = collections.deque(maxlen=2)
     self._reader = threading.Thread(
@@ -377,13 +431,15 @@ class _Process:
     """Signals the worker, and with SIGKILL all that it has started."""
     if not self.alive():
       return
-    try:
-      if number == signal.SIGKILL:
-        os.killpg(self._process.pid, number)
-      else:
-        self._process.send_signal(number)
-    except ProcessLookupError:
-      pass
+    if number == signal.SIGKILL:
+      self.kill_group()
+    else:
+      self._process.send_signal(number)
+
+  def kill_group(self):
+    """Kills what the worker has started, also when it is gone itself."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+      os.killpg(self._process.pid, signal.SIGKILL)
 
   def _write(self, data):
     try:
@@ -404,6 +460,11 @@ class _Process:
   def _last_words(self):
     self._reader.join(0.2)
     return b''.join(self._tail).decode(errors='replace')[-2000:].strip()
+
+
+def _set_generators(states):
+  random.setstate(states[0])
+  np.random.set_state(states[1])
 
 
 def _note(worker, command):
@@ -436,3 +497,4 @@ def _end(workers, patience):
   for worker in workers:
     if worker.pipe:
       worker.pipe.close()
+      worker.kill_group()

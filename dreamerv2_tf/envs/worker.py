@@ -10,13 +10,10 @@ import faulthandler
 from multiprocessing import connection
 import os
 import pickle
-import random
 import signal
 import sys
 import threading
 import time
-
-import numpy as np
 
 from . import pool
 
@@ -41,10 +38,6 @@ def main(argv: list[str]) -> int:
     send(0, pool.introduce(env))
     while True:
       number, command = pipe.recv()
-      if command[0] == 'reset' and command[1] is not None:
-        # Some environments draw from the global generators.
-        random.seed(command[1])
-        np.random.seed(command[1] % 2 ** 32)
       send(number, pool.answer(env, command))
   except (EOFError, BrokenPipeError, ConnectionResetError):
     if env is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 import math
 
+import numpy as np
+
 
 class Means:
   """Means of metrics since they were last taken."""
@@ -34,3 +36,39 @@ class Means:
   def load_state(self, state: Mapping) -> None:
     """Continues from a state."""
     self._sums = {name: tuple(pair) for name, pair in state.items()}
+
+
+class Scales:
+  """Root mean squares of vector observations, to tell those far from one."""
+
+  LOW, HIGH = 0.02, 50.0
+
+  def __init__(self):
+    self._sums = {}
+
+  def add(self, key: str, vector: np.ndarray) -> None:
+    """Takes in one observation, [n]."""
+    count, total = self._sums.get(key, (0, 0.0))
+    self._sums[key] = count + 1, total + np.square(vector, dtype=np.float64)
+
+  def advice(self) -> list[str]:
+    """Returns a sentence for each key that a network can hardly read."""
+    sentences = []
+    for key, (count, total) in self._sums.items():
+      sizes = np.sqrt(total / count)
+      place = int(np.argmax(sizes))
+      largest = sizes[place]
+      if self.LOW <= largest <= self.HIGH or not largest:
+        continue
+      smallest = min(sizes[sizes > 0])
+      remedy = f'env.obs_scale {1 / largest:.1g} multiplies float vectors'
+      if largest > self.HIGH and smallest < largest / self.HIGH:
+        remedy = (
+            'scale its values one by one in the environment, for example with '
+            'gymnasium.wrappers.NormalizeObservation or TransformObservation')
+      sentences.append(
+          f"Observation '{key}' is far from unit variance: value {place} has "
+          f'the size {largest:.3g} (root mean square), the smallest of '
+          f'{len(sizes)} {smallest:.3g}. Networks learn little from that: '
+          f'{remedy}.')
+    return sentences

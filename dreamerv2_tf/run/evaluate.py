@@ -20,6 +20,7 @@ from .. import errors, files, startup
 from ..config import Config
 from ..data.driver import Driver
 from ..report import video as videolib
+from . import trust as trustlib
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -33,8 +34,8 @@ LONG = 30_000  # Steps of an episode that may never end.
 def run(
     logdir: str, *, episodes: int = 100, seed: int = 10_000,
     checkpoint: str = 'latest', json: bool = False, video: str | None = None,
-    envs: int | None = None,
-    overrides: Sequence[str] = ()) -> None:
+    envs: int | None = None, overrides: Sequence[str] = (),
+    trust: bool = False) -> None:
   """Evaluates a checkpoint, prints the result and writes it into the folder.
 
   Args:
@@ -47,6 +48,7 @@ def run(
     envs: environments side by side; None: as in training. The result does
       not depend on it, up to rounding.
     overrides: command line words that change the run's configuration.
+    trust: run code that the settings of the run name, see `trust.check`.
 
   Raises:
     ConfigError, StateError, EnvError, StorageError: see `errors`.
@@ -54,7 +56,8 @@ def run(
   folder = pathlib.Path(logdir).expanduser()
   if video:
     _check_video(pathlib.Path(video))
-  agent, config, step = load_agent(folder, checkpoint, overrides)
+  agent, config, step = load_agent(
+      folder, checkpoint, overrides, trust=trust)
   seeds = range(seed, seed + episodes)
   count = min(envs or config.envs, episodes)
   film = seeds[:1] if video else ()
@@ -66,18 +69,13 @@ def run(
   record = {
       **summarize(results), 'episodes': len(results), 'seed': seed,
       'step': step, 'simulator': envlib.simulator(config)}
-  name = f'eval-{step}-{seed}-{episodes}'
-  if overrides:  # Another world: another file.
-    name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'
   try:
     if frames:
       videolib.save_gif(video, np.stack(frames), fps)
     elif video:
       log.warning('No video: scenario %d could not be run.', seed)
-    content = {
-        **record, 'overrides': list(overrides), 'per_episode': table(results)}
-    path = folder / f'{name}.json'
-    files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
+    path = record_path(folder, step, seed, episodes, overrides)
+    write(path, record, results, overrides)
   except OSError as error:
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
@@ -87,10 +85,29 @@ def run(
     print(jsonlib.dumps(record), flush=True)
 
 
+def record_path(
+    folder: pathlib.Path, step: int, seed: int, episodes: int,
+    overrides: Sequence[str] = ()) -> pathlib.Path:
+  """Returns the file of an evaluation in the run folder."""
+  name = f'eval-{step}-{seed}-{episodes}'
+  if overrides:  # Another world: another file.
+    name += f'-{zlib.crc32(" ".join(overrides).encode()):08x}'
+  return folder / f'{name}.json'
+
+
+def write(
+    path: pathlib.Path, record: Mapping[str, Any], episodes: Sequence[Episode],
+    overrides: Sequence[str] = ()) -> None:
+  """Writes an evaluation; raises OSError where that is not possible."""
+  content = {
+      **record, 'overrides': list(overrides), 'per_episode': table(episodes)}
+  files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
+
+
 def load_agent(
     logdir: pathlib.Path, checkpoint: str = 'latest',
-    overrides: Sequence[str] = (),
-    env: envlib.Env | None = None) -> tuple[Any, Config, int]:
+    overrides: Sequence[str] = (), env: envlib.Env | None = None,
+    trust: bool = False) -> tuple[Any, Config, int]:
   """Builds the agent of a run with the variables of a checkpoint.
 
   Args:
@@ -99,6 +116,7 @@ def load_agent(
     overrides: command line words that change the run's configuration.
     env: that the run was trained in, whose spaces are read; None makes the
       one of its task.
+    trust: run code that the settings of the run name, see `trust.check`.
 
   Returns:
     The agent, the run's configuration, and the step of the checkpoint.
@@ -125,6 +143,7 @@ def load_agent(
       raise errors.ConfigError(
           f'The run in {logdir} was trained by a Python program in an '
           'environment without a name. Give it to load(logdir, env=...).')
+    trustlib.check(logdir, config, trust)
     env = envlib.make(config.task, config, mode='eval')
     env.close()
   startup.import_tensorflow()
@@ -154,13 +173,20 @@ def factory(
 
 
 def make_pool(
-    config: Config, factory: Callable[[], envlib.Env],
-    count: int) -> envlib.Pool:
-  """Starts environments with the limits of the configuration."""
+    config: Config, factory: Callable[[], envlib.Env], count: int,
+    stop: Callable[[], int] = lambda: 0) -> envlib.Pool:
+  """Starts environments with the limits of the configuration.
+
+  Args:
+    config: the resolved configuration.
+    factory: makes one.
+    count: how many.
+    stop: see Pool.
+  """
   return envlib.Pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
-      on_bad_data=config.on_bad_data)
+      on_bad_data=config.on_bad_data, stop=stop)
 
 
 def collect(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import contextlib
 import logging
 import pathlib
+import shlex
 import shutil
 from typing import Any
 
@@ -76,9 +77,10 @@ class Profile:
     with self._forgiven():
       tf.profiler.experimental.stop()
       self._publish()
+      folder = shlex.quote(str(self._logdir))
       self._say(
           f'Profile of steps {first} to {step} written. To see it: pip install '
-          f'xprof, tensorboard --logdir {self._logdir}, page Profile.')
+          f'xprof, tensorboard --logdir {folder}, page Profile.')
     shutil.rmtree(self._temp, ignore_errors=True)
 
   def trace(self, name: str, step: int | None = None) -> Any:

@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 HEARTBEAT = 60  # Seconds between signs of life of the lock's holder.
 SILENCE = 600  # Seconds without one until --break-lock takes the lock over.
 
+# What is changed in place or cleared: never through a link.
+OWNED = (
+    'lock', 'metrics.jsonl', 'train_episodes', 'eval_episodes', 'checkpoints',
+    'quarantine', 'nan')
+
 # Keys that decide variables, spaces or the meaning of stored data: a run can
 # not go on with other values. Patterns match the whole dotted key.
 STRUCTURAL = (
@@ -60,6 +65,7 @@ class RunDir:
 
     Raises:
       ConfigError: the name can not be that of a folder.
+      StateError: parts of the folder are symbolic links.
       StorageError: the folder can not be created or written.
       LockedError: another process writes here; nothing was changed.
     """
@@ -72,6 +78,8 @@ class RunDir:
           path for path in (self.path, *self.path.parents)
           if not path.exists()]
       self.path.mkdir(parents=True, exist_ok=True)
+      check_links(self.path)
+      self._new = not (self.path / 'lock').exists()
       self._handle = self._open()
     except (OSError, ValueError, RuntimeError) as error:
       # Names too long, with a null byte, of other bytes than UTF-8 or of an
@@ -155,7 +163,7 @@ class RunDir:
       files.write_text(self.path / 'failure.json', _dumps(record))
 
   def close(self) -> None:
-    """Releases the lock; removes folders that were created and never used."""
+    """Releases the lock; removes it and its folders if no run came of them."""
     if self._handle is None:
       return
     self._stop.set()
@@ -165,6 +173,9 @@ class RunDir:
         (self.path / 'lock').unlink()
         for path in self._created:
           path.rmdir()
+      elif self._new and not (
+          self._created or self.config_path.exists()):
+        (self.path / 'lock').unlink()
       else:
         os.ftruncate(self._handle, 0)
     os.close(self._handle)
@@ -187,7 +198,8 @@ class RunDir:
 
   def _open(self):
     # Python opens it close-on-exec.
-    return os.open(self.path / 'lock', os.O_RDWR | os.O_CREAT, 0o644)
+    return os.open(
+        self.path / 'lock', os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
 
   def _lock(self, break_lock):
     """Takes the lock, or raises LockedError before anything is written."""
@@ -254,6 +266,20 @@ class RunDir:
     while not self._stop.wait(HEARTBEAT):
       with contextlib.suppress(OSError):
         os.utime(self._handle)
+
+
+def check_links(path: pathlib.Path) -> None:
+  """Refuses a run folder whose own parts are symbolic links.
+
+  Raises:
+    StateError: names them.
+  """
+  links = [name for name in OWNED if (path / name).is_symlink()]
+  if links:
+    raise errors.StateError(
+        f"In the run folder {path} symbolic links stand for "
+        f"{', '.join(links)}. What they point to may be changed or deleted by "
+        'a run: move it here, or make the run folder itself a link.')
 
 
 def changed(old: Mapping, new: Mapping) -> dict[str, tuple]:

@@ -27,5 +27,9 @@ class Stop:
     for number, handler in self._handlers.items():
       signal.signal(number, handler)
 
+  def asked(self) -> int:
+    """Returns the number of the first signal that came, or 0."""
+    return self.signal
+
   def _note(self, number, frame):
     self.signal = self.signal or number

@@ -1,11 +1,12 @@
 """The training loop: collects, learns, evaluates, logs and saves."""
 
 from collections.abc import Callable, Mapping
+import contextlib
 import functools
 import hashlib
 import json
 import logging
-import signal
+import shlex
 import sys
 import time
 
@@ -18,6 +19,7 @@ from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
 from ..report import logger as loglib
+from ..report.means import Scales
 from . import evaluate, rundir
 from .stop import Stop
 
@@ -47,6 +49,11 @@ def run(
     Interrupted: SIGINT or SIGTERM came; the state is saved.
   """
   began = time.monotonic()
+  if factory is None and config.task == evaluate.CUSTOM:
+    raise errors.ConfigError(
+        f'The run in {config.logdir} was begun by a Python program in an '
+        'environment without a name. Go on with dreamerv2_tf.train(env, '
+        'config).')
   make = factory or functools.partial(envs.make, config.task, config)
   with rundir.RunDir(config.logdir, break_lock) as folder:
     diff = {}
@@ -60,8 +67,8 @@ def run(
     trainer = None
     try:
       with Stop() as stop:
-        with startup.importing_tensorflow():  # While the workers start.
-          pool = evaluate.make_pool(config, make, config.envs)
+        with startup.importing_tensorflow(stop.asked):  # Beside the workers.
+          pool = evaluate.make_pool(config, make, config.envs, stop.asked)
         with pool, Trainer(
             config, pool, factory, folder, stop, diff, began) as trainer:
           trainer.run()
@@ -137,6 +144,7 @@ class Trainer:
     self._driver.on_reset(self._replay.add_step)
     self._driver.on_step(self._replay.add_step)
     self._driver.on_step(self._on_step)
+    self._driver.on_step(self._watch_scales)
     self._driver.on_cut(self._replay.end_episode)
     self._driver.on_episode(self._on_episode)
     self._random = RandomPolicy(self._pool.act_space, [config.seed, 2])
@@ -149,6 +157,8 @@ class Trainer:
     self._policy = None  # Whose memory the driver holds: random or agent.
     self._pretrained = 0
     self._best = None  # Highest mean return of an evaluation.
+    self._best_step = None  # When that was.
+    self._last = None  # Step and episodes of the latest evaluation.
     self._marked = None  # That of the checkpoint marked as best.
     self._late = []  # Metrics of cut episodes, for the next step's row.
     self._saved = None  # Step of the last checkpoint.
@@ -157,6 +167,7 @@ class Trainer:
     self._earlier = 0.0  # Seconds that the starts before this one took.
     self._logged = self._improved = self._warned = False
     self._pending = []
+    self._scales = Scales()
     self._profile = Profile(
         self._folder, schema.read_window(config.profile),
         lambda line: self._terminal.message(line))
@@ -217,7 +228,7 @@ class Trainer:
       raise errors.ConfigError(
           f'Nothing was learned: in {int(self.step)} steps no episode has '
           f'ended. {ENDLESS}')
-    self._terminal.message(self._summary())
+    self._terminal.message(self._summary(self._final_evaluation()))
 
   def _endless(self):
     """Returns whether prefill is over and no episode has ended yet."""
@@ -243,8 +254,18 @@ class Trainer:
   def _explores(self):
     return when.Until(self._config.expl_until)(self.step)
 
+  def _watch_scales(self, row, worker):
+    """Takes in the vectors of prefill, which networks will read."""
+    if self._scales and self._policy == 'random':
+      for key in self.agent.world_model.encoder.mlp_keys:
+        self._scales.add(key, row[key])
+
   def _collect(self, name, policy, overlap=None):
     """Makes one step in every environment."""
+    if name == 'agent' and self._scales:
+      for sentence in self._scales.advice():
+        log.warning(sentence)
+      self._scales = None
     if self._policy != name:
       self._policy, self._driver.policy_state = name, None
     self._profile.before(int(self.step), len(self._pool))
@@ -292,15 +313,11 @@ class Trainer:
   def _evaluate(self):
     """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
     self._learner.finish()
+    self._stop_if_asked()
     config = self._config
-    if self._eval_pool is None:
-      self._eval_pool = self._open_eval_pool()
-    seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
-    policy = functools.partial(self._learner.policy, mode='eval')
-    episodes, frames = evaluate.collect(
-        self._eval_pool, policy, seeds, self._film,
-        between=self._stop_if_asked)
+    episodes, frames = self._run_scenarios()
     self._due['eval'] = False
+    self._last = int(self.step), episodes
     for episode in episodes:
       self._eval_replay.add_episode(episode)
     result = evaluate.summarize(episodes)
@@ -317,15 +334,57 @@ class Trainer:
     if frames:
       self._logger.video('eval_policy', np.stack(frames))
     self._report('eval')
-    if self._best is None or score > self._best:
-      self._best, self._improved = score, True
+    # What has learned in prefill alone is no agent that one wants back.
+    if int(self.agent.train_calls) > config.pretrain and (
+        self._best is None or score > self._best):
+      self._best, self._best_step = score, int(self.step)
+      self._improved = True
+
+  def _final_evaluation(self):
+    """Scores the last checkpoint, unless that was done or nobody asked.
+
+    The run does not know of it, as it may go on; the result is in a file of
+    its own, as that of the command `eval`.
+
+    Returns:
+      The record of the evaluation, or None.
+    """
+    config, step = self._config, int(self.step)
+    if not config.eval_every or not int(self.agent.train_calls):
+      return None
+    path = evaluate.record_path(self._folder, step, EVAL_SEED, config.eval_eps)
+    with contextlib.suppress(OSError, ValueError):
+      return json.loads(path.read_text())
+    if self._last is None or self._last[0] != step:
+      self._last = step, self._run_scenarios()[0]
+    episodes = self._last[1]
+    record = {
+        **evaluate.summarize(episodes), 'episodes': len(episodes),
+        'seed': EVAL_SEED, 'step': step}
+    try:
+      evaluate.write(path, record, episodes)
+    except OSError as error:
+      log.warning('Can not write %s: %s.', path, error.strerror)
+    return record
+
+  def _run_scenarios(self):
+    """Returns the episodes and frames of the fixed scenarios."""
+    if self._eval_pool is None:
+      self._eval_pool = self._open_eval_pool()
+    return evaluate.collect(
+        self._eval_pool, functools.partial(self._learner.policy, mode='eval'),
+        range(EVAL_SEED, EVAL_SEED + self._config.eval_eps), self._film,
+        between=self._stop_if_asked)
 
   def _open_eval_pool(self):
     config = self._config
     count = config.eval_envs or min(config.envs, config.eval_eps)
     make = self._factory or evaluate.factory(config, self._film)
     try:
-      return evaluate.make_pool(config, make, count)
+      return evaluate.make_pool(config, make, count, self._stop.asked)
+    except errors.Interrupted:
+      self._stop_if_asked()
+      raise
     except errors.EnvError as error:
       if not self._film:
         raise
@@ -369,10 +428,8 @@ class Trainer:
     number = self._stop.signal
     if number:
       self._save(must=True)
-      raise errors.Interrupted(
-          f'Stopped by {signal.Signals(number).name} at step '
-          f'{int(self.step)}, the state is saved. Run the same command again '
-          'to go on.', _status(number))
+      raise errors.interrupted(
+          number, f'at step {int(self.step)}, the state is saved.')
 
   def _open_replay(self, name, share, ram):
     config = self._config
@@ -429,19 +486,28 @@ class Trainer:
         f'Ready after {time.monotonic() - began:.1f} s.']
     return '\n'.join(lines)
 
-  def _summary(self):
-    show = f'dreamerv2 eval --logdir {self._folder}'
+  def _summary(self, final):
+    folder = shlex.quote(str(self._folder))
+    show = f'dreamerv2 eval --logdir {folder}'
     if self._config.task == evaluate.CUSTOM:
-      show = f"dreamerv2_tf.load('{self._folder}', env=...)"
+      show = f'dreamerv2_tf.load({str(self._folder)!r}, env=...)'
     stats = self._replay.stats
-    best = '' if self._best is None else f', best eval_return {self._best:.1f}'
+    score = ''
+    if final:
+      score = (
+          f", last eval_return {final['return_mean']:.1f} +- "
+          f"{final['return_std']:.1f} ({final['episodes']} episodes)")
+    if self._best is not None:
+      score += f', best eval_return {self._best:.1f}'
+    if self._best_step is not None:
+      score += f' at step {self._best_step}'
     begin = 'Done' if int(self.agent.train_calls) else (
         f'No gradient step was taken (prefill is {self._config.prefill} steps)')
     return (
         f"{begin}: {int(self.step)} steps, {stats['total_episodes']} episodes"
-        f'{best}.\n'
+        f'{score}.\n'
         f'  {show}\n'
-        f'  tensorboard --logdir {self._folder}')
+        f'  tensorboard --logdir {folder}')
 
   def _save_is_due(self):
     every = self._config.checkpoint_every
@@ -460,7 +526,8 @@ class Trainer:
     best, self._improved = self._improved, False
     state = {
         'step': int(self.step), 'written': self._written,
-        'best': self._best, 'due': self._due, 'seconds': self._seconds(),
+        'best': self._best, 'best_step': self._best_step,
+        'due': self._due, 'seconds': self._seconds(),
         'seed': self._config.seed,
         'pretrained': self._pretrained, 'policy': self._policy,
         'learner': self._learner.state(), 'pending': self._logger.state(),
@@ -488,7 +555,8 @@ class Trainer:
     if saved and best:
       self._marked = self._best
     elif best:
-      self._best = self._marked  # A better score than that gets the mark.
+      # A better score than that gets the mark.
+      self._best, self._best_step = self._marked, None
 
   def _restore(self):
     """Continues from the newest checkpoint and the episodes on disk.
@@ -543,6 +611,7 @@ class Trainer:
     self._pretrained = state['pretrained']
     self._policy = state['policy']
     self._best = self._marked = state['best']
+    self._best_step = state.get('best_step')
     self._saved = record.step
     self._earlier = state['seconds']
     if not newer:
@@ -578,10 +647,8 @@ class Trainer:
   def _leave_if_asked(self):
     """Answers a signal before there is anything new to save."""
     if self._stop.signal:
-      name = signal.Signals(self._stop.signal).name
-      raise errors.Interrupted(
-          f'Stopped by {name} while resuming, the state is as it was saved. '
-          'Run the same command again to go on.', _status(self._stop.signal))
+      raise errors.interrupted(
+          self._stop.signal, 'while resuming, the state is as it was saved.')
 
   def _adopt(self):
     """Begins a new run, with the episodes that were put into its folder."""
@@ -636,11 +703,6 @@ def prepare_tensorflow(config: Config) -> bool:
     return False
   tf.config.experimental.enable_op_determinism()
   return True
-
-
-def _status(number):
-  """Returns the exit status after a signal."""
-  return 130 if number == signal.SIGINT else 75
 
 
 def _seed(seed, worker, episode):

@@ -1,6 +1,7 @@
 """One environment behind the dict interface."""
 
 import pickle
+import sys
 import types
 
 import gymnasium as gym
@@ -133,6 +134,9 @@ def test_adapter_never_shares_memory():
     (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), 'single agent'),
     (gym.spaces.Text(3), 'is not supported'),
     (gym.spaces.Dict(reward=gym.spaces.Discrete(2)), "'reward' is reserved"),
+    (gym.spaces.Dict(model=gym.spaces.Discrete(2)), "'model' is reserved"),
+    (gym.spaces.Dict(file=gym.spaces.Discrete(2)), "'file' is reserved"),
+    (gym.spaces.Dict(a=gym.spaces.Text(3)), 'is not supported'),
     (gym.spaces.Dict(log_x=gym.spaces.Discrete(2)), "'log_x' is reserved"),
     (gym.spaces.Dict(a_b=gym.spaces.Discrete(2), a=gym.spaces.Dict(
         b=gym.spaces.Discrete(2))), "'a_b' is reserved or there twice")])
@@ -224,13 +228,92 @@ def test_non_finite_data_names_key_and_index(fault, text):
     env.step(onehot(0))
 
 
-def test_values_outside_of_the_space_are_refused():
+def test_values_outside_of_the_space_pass_with_one_warning(caplog):
   adapter = envs.Adapter(gym.spaces.Box(0, 1, (2,)))
-  assert adapter(np.array([0, 1.0005]))['vector'][1] > 1
-  with pytest.raises(EnvError, match=r'lies in \[0, 5\], outside'):
-    adapter(np.array([0.0, 5.0]))
-  with pytest.raises(EnvError, match='outside'):
-    envs.Adapter(gym.spaces.Discrete(3))(3)
+  adapter(np.array([0, 1.0005]))  # Rounding.
+  assert not caplog.records
+  for value in 5.0, 7.0:
+    assert adapter(np.array([0, value]))['vector'].tolist() == [0, value]
+  [record] = caplog.records
+  assert 'lies in [0, 5], outside of its space Box' in record.getMessage()
+
+
+@pytest.mark.parametrize('space, plain, want', [
+    (gym.spaces.Discrete(3), 3, [0, 0, 0]),
+    (gym.spaces.Discrete(3, start=1), 0, [0, 0, 0]),
+    (gym.spaces.MultiDiscrete([2, 3]), np.array([2, 2]), [0, 0, 0, 0, 1])])
+def test_classes_outside_of_the_space_are_zeros(space, plain, want, caplog):
+  assert envs.Adapter(space)(plain)['vector'].tolist() == want
+  assert 'outside of its space' in caplog.text
+
+
+def test_wrong_observations_raise_a_public_error():
+  adapter = envs.Adapter(gym.spaces.Box(0, 1, (2,)))
+  with pytest.raises(EnvError, match=r'shape \(3,\), expected \(2,\)') as info:
+    adapter(np.zeros(3))
+  assert type(info.value) is EnvError
+
+
+def test_keys_of_a_dict_may_be_numbers():
+  adapter = envs.Adapter(gym.spaces.Dict({
+      1: gym.spaces.Discrete(2), 0: gym.spaces.Dict({
+          2: gym.spaces.Box(-1, 1, (1,))})}))
+  row = adapter({0: {2: np.float32([0.5])}, 1: 1})
+  assert {k: v.tolist() for k, v in row.items()} == {
+      '0_2': [0.5], '1': [0, 1]}
+  with pytest.raises(EnvError, match="observation '1' is missing"):
+    adapter({0: {2: np.float32([0.5])}})
+
+
+def test_entries_of_an_unsupported_kind_are_left_out_and_named():
+  adapter = envs.Adapter(gym.spaces.Dict(
+      direction=gym.spaces.Discrete(4), mission=gym.spaces.Text(9),
+      image=gym.spaces.Box(0, 255, (7, 7, 3), np.uint8)))
+  row = adapter({
+      'direction': 1, 'mission': 'go', 'image': np.full((7, 7, 3), 51, 'u1')})
+  assert row['direction'].tolist() == [0, 1, 0, 0]
+  np.testing.assert_allclose(row['image'], np.full(147, 0.2), rtol=1e-6)
+  assert set(row) == {'direction', 'image'}
+  mission, image = sorted(adapter.advice, key=lambda x: 'vector' in x)
+  assert "'mission' is left out" in mission
+  assert '(7, 7, 3) uint8 is read as a vector of 147 values' in image
+
+
+@pytest.mark.parametrize('shape, index, want, told', [
+    ((84, 20, 3), None, (84, 20, 3), False),
+    ((84, 84, 3, 4), (5, 6, 2, 1), (84, 84, 12), True),
+    ((4, 84, 84, 3), (1, 5, 6, 2), (84, 84, 12), True),
+    ((4, 3, 84, 84), (2, 1, 5, 6), (84, 84, 12), True),
+    ((20, 64, 64), (9, 5, 6), (64, 64, 20), True),
+    ((64, 64, 20), (5, 6, 9), (64, 64, 20), True)])
+def test_stacked_frames_become_channels(shape, index, want, told):
+  adapter = envs.Adapter(gym.spaces.Box(0, 255, shape, np.uint8))
+  plain = np.zeros(shape, np.uint8)
+  index = index or (5, 6, 1)
+  plain[index] = 200
+  image = adapter(plain)['image']
+  assert image.shape == adapter.spaces['image'].shape == want
+  # Pixel (5, 6); channels are in the order of the axes that they come from.
+  channel = {
+      (84, 20, 3): 1, (84, 84, 3, 4): 2 * 4 + 1, (4, 84, 84, 3): 1 * 3 + 2,
+      (4, 3, 84, 84): 2 * 3 + 1}.get(shape, 9)
+  assert np.argwhere(image).tolist() == [[5, 6, channel]]
+  assert any('is read as images of' in x for x in adapter.advice) == told
+
+
+@pytest.mark.parametrize('dtype, shape', [
+    (np.float32, (84, 84, 3)), (np.uint8, (2, 3, 4, 84, 84))])
+def test_a_large_vector_is_told(dtype, shape):
+  [sentence] = envs.Adapter(gym.spaces.Box(0, 1, shape, dtype)).advice
+  assert f'is read as a vector of {np.prod(shape):,} values' in sentence
+
+
+def test_advice_of_the_adapter_reaches_the_environment():
+  env = envs.wrap(toys.Image(size=(20, 20)), config())
+  assert env.advice == []
+  plain = gym.wrappers.FrameStackObservation(toys.Image(size=(20, 20)), 3)
+  [sentence] = envs.wrap(plain, config()).advice
+  assert 'height 20, width 20 and 3 channels' in sentence
 
 
 @pytest.mark.parametrize('task, text', [
@@ -239,10 +322,44 @@ def test_values_outside_of_the_space_are_refused():
     ('gym_nowhere:X-v0', "module 'nowhere'"),
     ('higway_highway-v0', "Did you mean 'highway'"),
     ('pong', "'pong' is not a known task"),
+    ('CartPole-v1', "Did you mean 'gym_CartPole-v1'"),
     ('atari_pong', 'not available in this version')])
 def test_unknown_tasks(task, text):
   with pytest.raises(ConfigError, match=text):
     envs.make(task, config())
+
+
+@pytest.mark.parametrize('code, text', [
+    ('def f(:', "module 'broken' can not be imported: SyntaxError"),
+    ('raise RuntimeError("no licence")', 'RuntimeError: no licence'),
+    ('import nowhere_at_all', "'nowhere_at_all'.*pip install nowhere-at-all")])
+def test_modules_that_can_not_be_imported(code, text, tmp_path, monkeypatch):
+  (tmp_path / 'broken.py').write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  with pytest.raises(EnvError, match=text) as info:
+    envs.make('gym_broken:A-v0', config())
+  assert 'exist' not in str(info.value)
+
+
+def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'highway_env', None)
+  with pytest.raises(EnvError, match='pip install highway-env'):
+    envs.make('highway_highway-fast-v0', config())
+  monkeypatch.setitem(
+      gym.registry, 'Away-v0', gym.envs.registration.EnvSpec(
+          'Away-v0', 'nowhere_at_all:Env'))
+  with pytest.raises(EnvError, match='pip install nowhere-at-all'):
+    envs.make('gym_Away-v0', config())
+
+
+def test_wrap_takes_gymnasium_environments_only():
+  for env, text in [
+      (None, 'got None'), ('CartPole-v1', "got 'CartPole-v1'"),
+      (toys.Counter, 'class builtins.type'),
+      (gym.make_vec('CartPole-v1'), '`envs` sets how many')]:
+    with pytest.raises(ConfigError, match='class gymnasium.Env, ') as info:
+      envs.wrap(env, config())
+    assert text in str(info.value)
 
 
 def test_unknown_argument_of_the_constructor():

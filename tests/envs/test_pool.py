@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from dreamerv2_tf import envs
 from dreamerv2_tf.errors import (
   ConfigError,
   EnvError,
+  Interrupted,
   NonFiniteError,
   StateError,
 )
@@ -218,6 +220,123 @@ def test_breaches_of_the_space_end_the_run():
     run(pool, ACTION, ACTION)
     with pytest.raises(EnvError, match=r'shape \(2,\), expected \(3,\)'):
       run(pool, ACTION, ACTION)
+
+
+@pytest.mark.parametrize('parallel', ['process', 'none'])
+def test_values_outside_of_the_space_are_told_once_and_counted(
+    parallel, caplog):
+  make = factory('Fault', fault='outside', at=2, seeds=(6,))
+  with envs.Pool(make, 2, parallel=parallel) as pool:
+    for count in 1, 2:
+      run(pool, ('reset', 6), ('reset', 7))
+      run(pool, ACTION, ACTION)
+      row, other = run(pool, ACTION, ACTION)
+      assert row['vector'][2] == -8 and other['vector'][2] > 0
+      assert pool.outside == count
+    assert pool.failures == 0
+  [record] = [r for r in caplog.records if 'outside' in r.msg % r.args]
+  assert record.getMessage().startswith(
+      'Worker 0, seed 6, step 2: The observation lies in [-8, 0.6], outside')
+
+
+def test_global_generators_give_the_same_episodes_in_and_out_of_a_process():
+  rows = {}
+  for parallel in 'process', 'none':
+    with envs.Pool(factory('Dice'), 2, parallel=parallel) as pool:
+      rows[parallel] = [
+          [row['vector'].tolist() for row in run(pool, *commands)]
+          for commands in [(('reset', 3), ('reset', 4)), (ACTION, ACTION),
+                           (ACTION, ('reset', 3)), (ACTION, ACTION)]]
+  assert rows['process'] == rows['none']
+  first, other = zip(*rows['none'])
+  assert list(first[:2]) == list(other[2:])  # Both had seed 3 there.
+  assert first[0][1:] == pytest.approx([
+      random.Random(3).random(), np.random.RandomState(3).random_sample()])
+
+
+def test_environments_in_this_process_leave_its_generators_alone():
+  random.seed(1)
+  np.random.seed(1)
+  with envs.Pool(factory('Dice'), 1, parallel='none') as pool:
+    run(pool, ('reset', 3))
+  assert random.random() == random.Random(1).random()
+  assert np.random.random() == np.random.RandomState(1).random_sample()
+
+
+def test_closing_may_fail(caplog):
+  with envs.Pool(factory(close_fault=True), 1, parallel='none'):
+    pass
+  assert "raised ValueError('the door is stuck')" in caplog.text
+
+
+@pytest.mark.parametrize('fault', ['exit', ''])
+def test_what_a_worker_started_ends_with_it(fault, tmp_path):
+  make = factory(
+      'Family', folder=str(tmp_path), fault=fault, at=1, seeds=(7,))
+  with envs.Pool(make, 1) as pool:
+    run(pool, ('reset', 7))
+    [first] = [int(path.name) for path in tmp_path.iterdir()]
+    assert stat(first)
+    result, = run(pool, ACTION)
+    if fault:
+      assert result.kind == 'died' and gone([first], 5)
+  pids = [int(path.name) for path in tmp_path.iterdir()]
+  assert first in pids and gone(pids, 5)
+
+
+def test_workers_start_without_standard_streams():
+  script = textwrap.dedent(f"""
+      import os, sys
+      sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'envs')!r}]
+      import test_pool as t
+      for handle in range(3):
+        os.close(handle)
+      with t.envs.Pool(t.factory(), 2) as pool:
+        rows = t.run(pool, ('reset', 7), ('reset', 8))
+      os._exit(20 + sum(bool(row['is_first']) for row in rows))
+      """)
+  result = subprocess.run(
+      [sys.executable, '-c', script],
+      env={**os.environ, 'PYTHONPATH': str(TESTS.parent)})
+  assert result.returncode == 22
+
+
+def test_a_worker_that_hangs_is_left_out_when_the_run_is_asked_to_stop():
+  make = factory('Fault', fault='deaf', at=1, seeds=(7,), length=9)
+  asked = []
+  pool = envs.Pool(
+      make, 2, timeout=3600, stop=lambda: asked and signal.SIGTERM)
+  run(pool, ('reset', 7), ('reset', 8))
+  pids = children(os.getpid())
+  asked.append(True)
+  hanging, row = run(pool, ACTION, ACTION)
+  assert hanging is None and row['reward'] == 1
+  assert pool.stopped and pool.failures == 0
+  with pytest.raises(Interrupted, match='Stopped by SIGTERM meanwhile. Run'):
+    pool.check_stop('meanwhile.')
+  pool.close()
+  assert gone(pids, 5)
+
+
+def test_workers_that_answer_are_waited_for_when_asked_to_stop():
+  asked = []
+  with envs.Pool(
+      factory(length=9), 2, stop=lambda: asked and signal.SIGINT) as pool:
+    asked.append(True)
+    rows = run(pool, ('reset', 7), ('reset', 8))
+    assert [row['is_first'] for row in rows] == [True, True]
+    assert not pool.stopped
+
+
+def test_a_constructor_that_hangs_is_left_when_asked_to_stop(tmp_path):
+  make = factory(
+      'Fault', fault='hanging constructor', once=str(tmp_path / 'once'))
+  asked = lambda: signal.SIGINT if (tmp_path / 'once').exists() else 0
+  with pytest.raises(
+      Interrupted, match='SIGINT while environments were built') as info:
+    envs.Pool(make, 1, stop=asked)
+  assert info.value.exit_code == 130
+  assert not children(os.getpid())
 
 
 def test_prints_never_reach_us(capfd):

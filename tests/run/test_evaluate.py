@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -141,6 +142,15 @@ def test_run_without_a_checkpoint(tmp_path, eval_):
       f'error: There is no checkpoint in {tmp_path}/checkpoints. Train first, '
       'or check --logdir.')
   assert [path.name for path in tmp_path.iterdir()] == ['config.yaml']
+
+
+def test_a_missing_package_is_one_line(tmp_path, eval_, monkeypatch):
+  resolve(['debug'], ['--task', 'highway_highway-fast-v0']).save(
+      tmp_path / 'config.yaml')
+  monkeypatch.setitem(sys.modules, 'highway_env', None)
+  assert eval_(tmp_path, status=4).endswith(
+      "needs the module 'highway_env', which can not be imported. Install it, "
+      'perhaps with: pip install highway-env')
 
 
 class TestCollect:

@@ -474,12 +474,63 @@ def test_a_small_capacity_is_a_limit_for_evaluations_too(tmp_path):
   assert set(runs.column(logdir, 'train_loaded_episodes')) == {1}
 
 
-def test_a_signal_during_the_start_waits_for_a_state(tmp_path):
-  """The environment sends it while the trainer is still being built."""
+def test_the_end_of_a_run_scores_what_was_trained(tmp_path, capsys, caplog):
+  logdir = tmp_path / 'my run'
+  flags = [*map(str, runs.TOY), *FAST, '--logdir', str(logdir)]
+  assert cli.main([*flags, '--steps', '100', '--env.obs_scale', '1']) == 0
+  out = capsys.readouterr().out
+  # At step 60 was the end of prefill: no best yet. Each of 7 steps earns 1.
+  assert runs.column(logdir, 'eval_return') == [7]
+  assert ('steps, 14 episodes, last eval_return 7.0 +- 0.0 (3 episodes).\n'
+          f"  dreamerv2 eval --logdir '{logdir}'\n"
+          f"  tensorboard --logdir '{logdir}'") in out
+  record = json.loads((logdir / 'eval-100-20000-3.json').read_text())
+  assert record['return_mean'] == 7 and record['episodes'] == 3
+  assert not (logdir / 'checkpoints' / 'best.json').exists()
+  assert "'vector' is far from unit variance: value 1 " in caplog.text
+  assert cli.main([*flags, '--steps', '140', '--env.obs_scale', '1']) == 0
+  assert runs.column(logdir, 'eval_return') == [7, 7]
+  out = capsys.readouterr().out
+  assert ', best eval_return 7.0 at step 130.' in out
+  assert cli.main([*flags, '--steps', '140', '--env.obs_scale', '1']) == 0
+  assert 'last eval_return 7.0 +- 0.0 (3 episodes)' in capsys.readouterr().out
+
+
+def test_a_signal_while_environments_are_built_leaves_no_trace(tmp_path):
+  process = runs.start(
+      tmp_path / 'run', *runs.TOY, '--task', 'gym_toys:Fault-v0',
+      '--env.config.fault', 'hanging constructor', '--env.config.once',
+      tmp_path / 'once')
+  runs.wait_for((tmp_path / 'once').exists, process)
+  workers = workers_of(process.pid)
+  process.send_signal(signal.SIGTERM)
+  _, err = runs.finish(process, 75, timeout=100)  # Below BUILD_SECONDS.
+  assert err.splitlines()[-1] == (
+      'Stopped by SIGTERM while environments were built, before anything '
+      'changed. Run the same command again to go on.')
+  assert len(workers) == 2 and all(map(gone, workers))
+  assert [path.name for path in tmp_path.iterdir()] == ['once']
+
+
+def test_a_signal_while_an_environment_hangs_saves_the_state(tmp_path):
   logdir = tmp_path / 'run'
-  process = runs.start(logdir, *runs.TOY)
-  runs.wait_for(lambda: workers_of(process.pid), process)
+  flags = [
+      *runs.TOY, '--steps', 120, '--eval_every', 0, '--env_timeout', 3600,
+      *runs.plan(tmp_path / 'visits', (runs.seed_of(6, 1), 1, 'hang'))]
+  process = runs.start(logdir, *flags)
+  moment = tmp_path / 'visits' / f'{runs.seed_of(6, 1)}-now'
+  runs.wait_for(moment.exists, process)
+  before = len(runs.episodes(logdir))
   process.send_signal(signal.SIGTERM)
   _, err = runs.finish(process, 75)
-  assert 'Stopped by SIGTERM at step 0' in err
-  assert runs.newest(logdir).step == 0
+  message = err.splitlines()[-1]
+  step = runs.newest(logdir).step
+  assert message.startswith(f'Stopped by SIGTERM at step {step}, the state is')
+  assert step >= 72
+  out, err = runs.call(logdir, *flags)
+  assert f'Resumed       checkpoint {step}' in out
+  assert 'could not be replayed' not in err
+  stored = runs.episodes(logdir)
+  assert len(stored) > before
+  assert {len(x['reward']) for x in stored} == {8}  # No episode was cut.
+  runs.assert_steps_increase(logdir)

@@ -101,6 +101,38 @@ class TestLock:
     with rundir.RunDir(tmp_path):
       assert json.loads((tmp_path / 'lock').read_text())['pid'] == os.getpid()
 
+  @pytest.mark.parametrize('name', rundir.OWNED)
+  def test_links_in_the_folder_are_refused(self, tmp_path, name):
+    target = tmp_path / 'precious'
+    target.mkdir()
+    (target / '.tmp-5-a').write_text('mine')
+    (tmp_path / 'file').write_text('x' * 900)
+    run = tmp_path / 'run'
+    run.mkdir()
+    file = name in ('lock', 'metrics.jsonl')
+    (run / name).symlink_to(tmp_path / 'file' if file else target)
+    with pytest.raises(
+        errors.StateError, match=f'symbolic links stand for {name}. What'):
+      rundir.RunDir(run)
+    assert (tmp_path / 'file').read_text() == 'x' * 900
+    assert (target / '.tmp-5-a').read_text() == 'mine'
+    assert [path.name for path in run.iterdir()] == [name]
+
+  def test_the_folder_itself_may_be_a_link(self, tmp_path):
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'run').symlink_to(tmp_path / 'disk')
+    with rundir.RunDir(tmp_path / 'run') as folder:
+      folder.start(0, [])
+    assert (tmp_path / 'disk' / 'run.json').exists()
+
+  def test_no_lock_stays_where_no_run_came_of_it(self, tmp_path):
+    (tmp_path / 'notes').touch()
+    rundir.RunDir(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == ['notes']
+    with rundir.RunDir(tmp_path) as folder:
+      folder.config_path.touch()
+    assert (tmp_path / 'lock').read_text() == ''
+
   def test_twice_in_one_process(self, tmp_path):
     with rundir.RunDir(tmp_path / 'run'):
       with pytest.raises(errors.LockedError, match=f'pid {os.getpid()} '):

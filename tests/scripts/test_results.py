@@ -115,6 +115,23 @@ def test_minutes_are_those_of_training_in_all_methods(script, tmp_path):
       ('DreamerV2, highway', '2'), ('ppo', '11'), ('slower', '')]
 
 
+def test_one_seed_counts_once_and_lengths_are_apart(
+    script, tmp_path, capsys):
+  add_ours(tmp_path / 'a', 0, [20.0, 22, 24, 2])
+  add_ours(tmp_path / 'b', 0, [20.0, 22, 24, 2])  # Repeats it.
+  add_ours(tmp_path / 'c', 0, [1.0, 1, 1, 1], step=300)
+  add_ours(tmp_path / 'd', 1, [2.0, 2, 2, 2], step=300)
+  options = script.parse(['--indir', str(tmp_path), '--episodes', '4'])
+  [methods] = script.read(options).values()
+  assert {
+      name: [(run['seed'], run['steps']) for run in runs]
+      for name, runs in methods.items()} == {
+          'DreamerV2, highway, 200 steps': [(0, 200)],
+          'DreamerV2, highway, 300 steps': [(0, 300), (1, 300)]}
+  assert capsys.readouterr().err == (
+      'Left out: another run of DreamerV2, highway, 200 steps with seed 0.\n')
+
+
 def test_interquartile_mean_by_hand(script):
   assert script.iqm(np.array([9, 1, 100, 3, 5, -50, 7, 2])) == 17 / 4
 
