@@ -83,10 +83,15 @@ def test_the_adapter_gives_the_image_of_the_row():
 
 
 def test_occupancy_images_are_turned_too():
-  env = make(env_config={'observation': {
+  observation = {
       'type': 'OccupancyGrid', 'as_image': True,
-      'grid_size': [[-50, 50], [-20, 20]], 'grid_step': [5, 5]}})
-  assert env.obs_space['image'].shape == (8, 20, 4)
+      'grid_size': [[-50, 50], [-40, 40]], 'grid_step': [5, 5]}
+  env = make(env_config={'observation': observation})
+  assert env.obs_space['image'].shape == (16, 20, 4)
+  # Too small for convolutions.
+  observation['grid_size'] = [[-50, 50], [-20, 20]]
+  env = make(env_config={'observation': observation})
+  assert env.obs_space['vector'].shape == (8 * 20 * 4,)
 
 
 def test_black_frames_stop_before_training(monkeypatch):

@@ -279,9 +279,9 @@ def test_what_a_worker_started_ends_with_it(fault, tmp_path):
     assert stat(first)
     result, = run(pool, ACTION)
     if fault:
-      assert result.kind == 'died' and gone([first], 5)
+      assert result.kind == 'died' and gone([first])
   pids = [int(path.name) for path in tmp_path.iterdir()]
-  assert first in pids and gone(pids, 5)
+  assert first in pids and gone(pids)
 
 
 def test_workers_start_without_standard_streams():
@@ -315,7 +315,7 @@ def test_a_worker_that_hangs_is_left_out_when_the_run_is_asked_to_stop():
   with pytest.raises(Interrupted, match='Stopped by SIGTERM meanwhile. Run'):
     pool.check_stop('meanwhile.')
   pool.close()
-  assert gone(pids, 5)
+  assert gone(pids)
 
 
 def test_workers_that_answer_are_waited_for_when_asked_to_stop():
