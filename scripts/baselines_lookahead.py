@@ -41,6 +41,11 @@ class Lookahead:
     self.frames = self._env.frames
     self.close = self._env.close
 
+  @property
+  def outside(self) -> dict[str, str]:
+    """What lies outside of its space, see Env."""
+    return self._env.outside
+
   def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
     return self._planned(self._env.reset(seed))
 

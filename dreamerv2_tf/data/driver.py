@@ -122,8 +122,7 @@ class Driver:
 
   def restore(
       self, state: Mapping[str, Any],
-      on_row: Callable[[Row, int], Any] | None = None,
-      between: Callable[[], Any] | None = None) -> None:
+      on_row: Callable[[Row, int], Any] | None = None) -> None:
     """Rebuilds the running episodes by replaying their actions.
 
     A worker whose environment does not come out where it was begins its next
@@ -132,10 +131,10 @@ class Driver:
     Args:
       state: of `state`, with any number of workers.
       on_row: called as on_row(row, worker) for each row of these episodes.
-      between: called before each of their steps.
 
     Raises:
       ValueError: an action is not in the space.
+      Interrupted: a signal came, which the pool has seen.
     """
     self.steps, self.episodes = state['steps'], state['episodes']
     self._since = time.monotonic(), self.steps
@@ -154,13 +153,12 @@ class Driver:
               for action in record['actions']]]
     rows = {index: [] for index in plans}
     for time_step in range(max(map(len, plans.values()), default=0)):
-      if between:
-        between()
       self._pool.send([
           plans[i][time_step] if time_step < len(plans.get(i, ())) else None
           for i in range(len(self._workers))])
       replies = self._pool.recv()
-      self._pool.check_stop('while running episodes were repeated.')
+      self._pool.check_stop(
+          'while resuming, the state is as it was saved.')
       for index, row in enumerate(replies):
         if isinstance(row, Failure):
           del plans[index]

@@ -595,8 +595,7 @@ class Trainer:
       self.step.increment(max(0, newer - running))
       count = stored['total_episodes'] - state['replay']['total_episodes']
       driver = _begin_after(driver, count)
-    self._driver.restore(
-        driver, on_row=self._replay.add_step, between=self._leave_if_asked)
+    self._driver.restore(driver, on_row=self._replay.add_step)
     self._datasets = self._open_datasets()
     reseeded = state.get('seed', self._config.seed) != self._config.seed
     for name, dataset in self._datasets.items():
@@ -643,12 +642,6 @@ class Trainer:
       _, name, _ = row
       if not isinstance(name, str):
         raise TypeError(f"'pending' holds {row!r}")
-
-  def _leave_if_asked(self):
-    """Answers a signal before there is anything new to save."""
-    if self._stop.signal:
-      raise errors.interrupted(
-          self._stop.signal, 'while resuming, the state is as it was saved.')
 
   def _adopt(self):
     """Begins a new run, with the episodes that were put into its folder."""
