@@ -38,6 +38,7 @@ class Lookahead:
         'log_plan': gym.spaces.Box(0, 1, (self._count,), np.float32)}
     self.fps = self._env.fps
     self.advice = self._env.advice
+    self.own_random = self._env.own_random
     self.frames = self._env.frames
     self.close = self._env.close
 

@@ -42,6 +42,8 @@ class Env:
     advice: list of sentences that the user should see once.
     outside: observation key -> a sentence, of those outside of their space
       in the last row.
+    own_random: bool; set where nothing draws from the global generators, so
+      that these need not be seeded or kept apart.
   """
 
   def __init__(
@@ -71,6 +73,7 @@ class Env:
     self.fps = float(env.metadata.get('render_fps') or 30)
     self.advice = list(adapter.advice)
     self.outside = {}
+    self.own_random = False
     self._env = env
     self.actions = Actions(env.action_space)
     self._repeat = action_repeat
@@ -603,7 +606,6 @@ class _Leaf:
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')
     return value, sentence
-
 
   def _factors(self, scale):
     """Returns what to multiply with, [] or [last axis]; None for ones."""

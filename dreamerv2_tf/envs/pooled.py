@@ -79,6 +79,7 @@ def make(
           'log_crashed': lambda env: env.crashed,
           'log_speed': lambda env: env.speed}, **options)
   plain.close()
+  result.own_random = True  # The seed of each instance.
   return result
 
 

@@ -1,6 +1,7 @@
 """EnvPool's highways: the same world, spaces and pictures, only faster."""
 
 import functools
+import random
 import sys
 import types
 
@@ -235,6 +236,24 @@ def test_evaluation_is_always_that_of_highway_env(monkeypatch):
   want = make(simulator='highway-env').reset(5)['vector']
   np.testing.assert_array_equal(env.reset(5)['vector'], want)
   assert not isinstance(env._env.unwrapped, pooled.Highway)
+
+
+def test_its_randomness_is_its_own():
+  before = random.getstate(), np.random.get_state()
+  with envs.Pool(make, 1, parallel='none') as pool:
+    pool.send([('reset', 3)])
+    [first] = pool.recv()
+    pool.send([('step', np.eye(5, dtype=np.float32)[1])])
+    pool.recv()
+    random.seed(99)
+    np.random.seed(99)
+    pool.send([('reset', 3)])
+    [again] = pool.recv()
+  np.testing.assert_array_equal(first['vector'], again['vector'])
+  assert random.getstate() == random.Random(99).getstate()
+  assert np.random.randint(1000) == np.random.RandomState(99).randint(1000)
+  random.setstate(before[0])
+  np.random.set_state(before[1])
 
 
 def test_frames_are_one_for_each_decision():
