@@ -16,12 +16,11 @@ import pathlib
 import sys
 from typing import Any
 
+import command
 import numpy as np
 
-from dreamerv2_tf import config as configlib
-from dreamerv2_tf import startup
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, DreamerError
+from dreamerv2_tf.errors import ConfigError
 
 FLAGS = {
     'logdir': ('', 'Folder of the run.'),
@@ -39,22 +38,7 @@ ROWS = 6  # Sequences in a report.
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Measures and prints; returns the exit status, as the command does."""
-  arguments = list(sys.argv[1:] if argv is None else argv)
-  if {'-h', '--help'} & {*arguments}:
-    print(__doc__)
-    print('\n'.join(configlib.entries(FLAGS)))
-    return 0
-  startup.prepare()
-  try:
-    options, overrides = parse(arguments)
-    result = measure(options, overrides)
-  except DreamerError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  print('\n'.join(_table(result)))
-  if options.json:
-    print(json.dumps(result))
-  return 0
+  return command.main(argv, __doc__, FLAGS, _work)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
@@ -63,14 +47,9 @@ def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
   Raises:
     ConfigError: a flag is wrong.
   """
-  options, presets, overrides = configlib.parse(FLAGS, arguments)
-  if presets or not options.logdir:
-    raise ConfigError('Give the folder of a run as --logdir, no --configs.')
+  options, overrides = command.parse_run(FLAGS, arguments)
   if options.episodes < 1 or options.seed < 0:
     raise ConfigError("'episodes' must be positive and 'seed' not negative.")
-  if not options.steps or min(options.steps) < 1:
-    raise ConfigError(
-        f"'steps' must be at least 1 each but are {list(options.steps)}.")
   return options, overrides
 
 
@@ -174,6 +153,12 @@ def compare(
     result['recall'][str(step)] = share(both, real.sum())
     result['precision'][str(step)] = share(both, seen.sum())
   return result
+
+
+def _work(arguments):
+  options, overrides = parse(arguments)
+  result = measure(options, overrides)
+  return _table(result) + [json.dumps(result)] * options.json
 
 
 def _table(result):

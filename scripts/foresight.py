@@ -17,14 +17,13 @@ import pathlib
 import sys
 from typing import Any
 
+import command
 import numpy as np
 
-from dreamerv2_tf import config as configlib
 from dreamerv2_tf import envs as envlib
-from dreamerv2_tf import startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.data.driver import RandomPolicy
-from dreamerv2_tf.errors import ConfigError, DreamerError
+from dreamerv2_tf.errors import ConfigError
 
 FLAGS = {
     'logdir': ('', 'Folder of the run.'),
@@ -35,6 +34,7 @@ FLAGS = {
     'random': (0.5, 'Share of random actions, 0 to 1.'),
     'precision': (0.8, 'Precision at which the recall is told, 0 to 1.'),
     'samples': (8, 'Predictions of each state, of which the mean is taken.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
     'json': (False, 'Print one JSON object on the last line.'),
 }
 ROWS = 50  # Episodes predicted at once.
@@ -42,22 +42,7 @@ ROWS = 50  # Episodes predicted at once.
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Measures and prints; returns the exit status, as the command does."""
-  arguments = list(sys.argv[1:] if argv is None else argv)
-  if {'-h', '--help'} & {*arguments}:
-    print(__doc__)
-    print('\n'.join(configlib.entries(FLAGS)))
-    return 0
-  startup.prepare()
-  try:
-    options, overrides = parse(arguments)
-    result = measure(options, overrides)
-  except DreamerError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  print('\n'.join(_table(result)))
-  if options.json:
-    print(json.dumps(result))
-  return 0
+  return command.main(argv, __doc__, FLAGS, _work)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
@@ -66,15 +51,10 @@ def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
   Raises:
     ConfigError: a flag is wrong.
   """
-  options, presets, overrides = configlib.parse(FLAGS, arguments)
-  if presets or not options.logdir:
-    raise ConfigError('Give the folder of a run as --logdir, no --configs.')
+  options, overrides = command.parse_run(FLAGS, arguments)
   if min(options.episodes, options.samples) < 1 or options.seed < 0:
     raise ConfigError(
         "'episodes' and 'samples' must be positive and 'seed' not negative.")
-  if not options.steps or min(options.steps) < 1:
-    raise ConfigError(
-        f"'steps' must be at least 1 each but are {list(options.steps)}.")
   for name in ('random', 'precision'):
     if not 0 <= options[name] <= 1:
       raise ConfigError(f"'{name}' must be in [0, 1] but is {options[name]}.")
@@ -99,7 +79,7 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
   from dreamerv2_tf.run import evaluate
   folder = pathlib.Path(os.path.expanduser(options.logdir))
   agent, config, step = evaluate.load_agent(
-      folder, options.checkpoint, overrides)
+      folder, options.checkpoint, overrides, trust=options.trust)
   if not config.pred_discount:
     raise ConfigError(f'{folder} has no discount head, so it foresees no end.')
   make = functools.partial(envlib.make, config.task, config)
@@ -225,6 +205,12 @@ def score(
       'predicted': float(chance.mean()), 'observed': float(came.mean()),
       'reward_error': float(np.sqrt(np.mean((guess - reward) ** 2))),
       'count': len(came)}
+
+
+def _work(arguments):
+  options, overrides = parse(arguments)
+  result = measure(options, overrides)
+  return _table(result) + [json.dumps(result)] * options.json
 
 
 def _table(result):

@@ -18,12 +18,13 @@ import shlex
 import sys
 from typing import Any
 
+import command
 import numpy as np
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import files
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, DreamerError, StorageError
+from dreamerv2_tf.errors import ConfigError, StorageError
 
 FLAGS = {
     'indir': (('~/logdir',), 'Folders that hold run folders, at any depth.'),
@@ -39,23 +40,7 @@ COLUMNS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Reads and writes; returns the exit status, as the command does."""
-  arguments = list(sys.argv[1:] if argv is None else argv)
-  if {'-h', '--help'} & {*arguments}:
-    print(__doc__)
-    print('\n'.join(configlib.entries(FLAGS)))
-    return 0
-  try:
-    options = parse(arguments)
-    try:
-      written = write(read(options), options)
-    except OSError as error:
-      raise StorageError(
-          f'Can not write {error.filename}: {error.strerror}.') from error
-  except DreamerError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  print('\n'.join(map(str, written)))
-  return 0
+  return command.main(argv, __doc__, FLAGS, _work)
 
 
 def parse(arguments: Sequence[str]) -> Config:
@@ -214,6 +199,15 @@ def _curve(folder, time):
 def _seconds(curve):
   """Seconds up to the last evaluation; None without training."""
   return curve[-1][1] if curve else None
+
+
+def _work(arguments):
+  options = parse(arguments)
+  try:
+    return map(str, write(read(options), options))
+  except OSError as error:
+    raise StorageError(
+        f'Can not write {error.filename}: {error.strerror}.') from error
 
 
 def write(
