@@ -245,8 +245,7 @@ class ActorCritic(tfutils.Module):
       loss: [], float32, nats.
       metrics: [] each.
 
-    Paper: arXiv 1906.00190 (NeuRD), Equation 10 with the threshold of
-      Section 4.
+    Paper: arXiv 1906.00190 (NeuRD), with its threshold of logits.
     """
     count = min(self._config.lookahead.states, self._config.imag_horizon)
     states = tfutils.flatten({

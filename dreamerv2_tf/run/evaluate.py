@@ -66,9 +66,7 @@ def run(
     results, frames = collect(
         pool, policy, seeds, film, progress=show_progress(episodes))
     fps = pool.fps
-  record = {
-      **summarize(results), 'episodes': len(results), 'seed': seed,
-      'step': step, 'simulator': envlib.simulator(config)}
+  record = make_record(config, results, seed, step)
   try:
     if frames:
       videolib.save_gif(video, np.stack(frames), fps)
@@ -83,6 +81,22 @@ def run(
   print(_text(record, path, video), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
+
+
+def make_record(
+    config: Config, episodes: Sequence[Episode], seed: int,
+    step: int) -> dict[str, Any]:
+  """Returns what is printed and stored of an evaluation.
+
+  Args:
+    config: of the run.
+    episodes: key -> [rows, ...].
+    seed: first scenario.
+    step: of the checkpoint.
+  """
+  return {
+      **summarize(episodes), 'episodes': len(episodes), 'seed': seed,
+      'step': step, 'simulator': envlib.simulator(config)}
 
 
 def record_path(

@@ -358,9 +358,7 @@ class Trainer:
     if self._last is None or self._last[0] != step:
       self._last = step, self._run_scenarios()[0]
     episodes = self._last[1]
-    record = {
-        **evaluate.summarize(episodes), 'episodes': len(episodes),
-        'seed': EVAL_SEED, 'step': step}
+    record = evaluate.make_record(config, episodes, EVAL_SEED, step)
     try:
       evaluate.write(path, record, episodes)
     except OSError as error:
