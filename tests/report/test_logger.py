@@ -1,5 +1,6 @@
 """What each output writes, also after restarts and when it can not write."""
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -21,6 +22,19 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.report import logger as loggerlib
+
+
+def all_of(leader):
+  """Reads what was written to a terminal that is closed at the other end.
+
+  A single read returns what has arrived so far.
+  """
+  parts = []
+  with contextlib.suppress(OSError):  # EIO: there is no more.
+    while part := os.read(leader, 100_000):
+      parts.append(part)
+  os.close(leader)
+  return b''.join(parts).decode()
 
 
 def rows(folder):
@@ -314,8 +328,7 @@ class TestTerminal:
       output([(2000, 'eval_return', np.array(20.0))])
       logging.getLogger('dreamerv2_tf.somewhere').warning('odd %s', 'thing')
       output.close()
-      text = os.read(leader, 100_000).decode()
-    os.close(leader)
+    text = all_of(leader)
     assert '[1000] train_return 12.5' in text
     assert (
         ' 20% [====                ]  2,000/10,000  100.0/s  ETA 0:01:20'
@@ -337,8 +350,7 @@ class TestTerminal:
       output = loggerlib.TerminalOutput(10_000, stream)
       output.tick(5000)
       output.close()
-      text = os.read(leader, 100_000).decode()
-    os.close(leader)
+    text = all_of(leader)
     assert len(text.strip('\r\n').removesuffix('\x1b[K')) == 29
 
   def test_closed_pipe_does_not_end_the_run(self, tmp_path):
