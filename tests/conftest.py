@@ -16,6 +16,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 startup.prepare()  # Tests compute as the command does.
 
 
+def pytest_addoption(parser):
+  parser.addoption(
+      '--all', action='store_true', help='run the tests that take minutes, too')
+
+
+def pytest_collection_modifyitems(config, items):
+  """Leaves the tests of minutes to those who ask for them."""
+  if config.getoption('--all'):
+    return
+  long = [item for item in items if item.get_closest_marker('minutes')]
+  config.hook.pytest_deselected(items=long)
+  items[:] = [item for item in items if item not in long]
+
+
 @pytest.fixture(autouse=True)
 def vehicles(monkeypatch):
   """Undoes what intersections do to the drivers of all other roads.
