@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import rlmath, tfutils
+from .action_values import ActionValues
 from .errors import ConfigError
 from .nets import layers
 from .nets.mlp import MLP
@@ -15,7 +16,8 @@ from .nets.rssm import State
 from .tfutils import sg, split
 from .world_model import WorldModel
 
-ACTOR_GRADS = ('auto', 'dynamics', 'reinforce', 'both', 'lookahead')
+ACTOR_GRADS = (
+    'auto', 'dynamics', 'reinforce', 'both', 'lookahead', 'values')
 # Distributions that fit actions, by whether they are discrete; first: auto.
 ACTOR_DISTS = {True: ('onehot',), False: ('trunc_normal', 'tanh_normal')}
 
@@ -61,9 +63,9 @@ class ActorCritic(tfutils.Module):
           f"'{self._grad}'.")
     if self._grad == 'auto':
       self._grad = 'reinforce' if discrete else 'dynamics'
-    if self._grad == 'lookahead' and not discrete:
+    if self._grad in ('lookahead', 'values') and not discrete:
       raise ConfigError(
-          'actor_grad lookahead tries every action, but the actions are '
+          f'actor_grad {self._grad} tries every action, but the actions are '
           'continuous. Use dynamics, reinforce or both.')
     self._action_dim = action_dim
     actor = dict(config.actor)
@@ -81,14 +83,20 @@ class ActorCritic(tfutils.Module):
     if config.slow_target:
       self.target_critic = critic()
       self.target_critic.set_weights(self.critic.get_weights())
+    trained = self.critic.named_variables()
+    if self._grad == 'values':
+      self.values = ActionValues(config, feat_dim, action_dim, init)
+      trained = {
+          **{f'critic/{k}': v for k, v in trained.items()},
+          **{f'advantage/{k}': v
+             for k, v in self.values.advantage.named_variables().items()}}
     self.updates = tf.Variable(0, trainable=False, dtype=tf.int64)
     mixed = init.dtype == tf.float16
     self.actor_opt = Optimizer(
         'actor', self.actor.named_variables(), **config.actor_opt,
         mixed=mixed)
     self.critic_opt = Optimizer(
-        'critic', self.critic.named_variables(), **config.critic_opt,
-        mixed=mixed)
+        'critic', trained, **config.critic_opt, mixed=mixed)
     self.rewnorm = rlmath.StreamNorm(**config.reward_norm)
 
   def train(
@@ -120,6 +128,9 @@ class ActorCritic(tfutils.Module):
       start, is_terminal = _draw(
           (start, is_terminal), self._config.imag_starts,
           tf.random.fold_in(seed, 1))
+    if self._grad == 'values':
+      return self._update_values(
+          world_model, start, is_terminal, reward_fn, seed)
     with tf.GradientTape() as actor_tape:
       # Reinforce gradients do not pass through the dream.
       seq = world_model.imagine(
@@ -138,6 +149,26 @@ class ActorCritic(tfutils.Module):
     with tf.GradientTape() as critic_tape:
       critic_loss, mets = self.critic_loss(seq, target)
       metrics.update(mets)
+    metrics.update(self.actor_opt(actor_tape, actor_loss))
+    metrics.update(self.critic_opt(critic_tape, critic_loss))
+    self.update_slow_target()
+    return metrics
+
+  def _update_values(self, world_model, start, is_terminal, reward_fn, seed):
+    """Takes one gradient step of actor, critic and advantages."""
+    count = int(np.prod(start['deter'].shape[:2]))
+    seq = world_model.imagine(
+        self.values.explore(self.actor), start, is_terminal,
+        self._config.imag_horizon, seed, cut=True,
+        first=self.values.first(count, tf.random.fold_in(seed, 3)))
+    seq['reward'], mets = self.rewnorm(reward_fn(seq))
+    metrics = {f'reward_{k}': v for k, v in mets.items()}
+    slow = self.target_critic if self._config.slow_target else self.critic
+    ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
+    with tf.GradientTape() as actor_tape, tf.GradientTape() as critic_tape:
+      actor_loss, critic_loss, mets = self.values.losses(
+          self.actor, self.critic, slow, seq, ent_scale)
+    metrics.update(mets)
     metrics.update(self.actor_opt(actor_tape, actor_loss))
     metrics.update(self.critic_opt(critic_tape, critic_loss))
     self.update_slow_target()
@@ -340,9 +371,13 @@ class ActorCritic(tfutils.Module):
     mix = tf.where(
         self.updates == 0, 1.0, float(self._config.slow_target_fraction))
     mix = tf.where(self.updates % every == 0, mix, 0.0)
-    source = self.critic.named_variables()
-    for path, slow in self.target_critic.named_variables().items():
-      slow.assign(mix * source[path] + (1 - mix) * slow)
+    pairs = [(self.critic, self.target_critic)]
+    if self._grad == 'values':
+      pairs.append((self.values.advantage, self.values.target_advantage))
+    for net, copy in pairs:
+      source = net.named_variables()
+      for path, slow in copy.named_variables().items():
+        slow.assign(mix * source[path] + (1 - mix) * slow)
     self.updates.assign_add(1)
 
 

@@ -17,7 +17,8 @@ CHOICES = {
     'env.simulator': ('highway-env', 'envpool'),
     'clip_rewards': ('identity', 'sign', 'tanh'),
     'expl_behavior': ('greedy', 'Random', 'Plan2Explore', 'ModelLoss'),
-    'actor_grad': ('auto', 'reinforce', 'dynamics', 'both', 'lookahead'),
+    'actor_grad': ('auto', 'reinforce', 'dynamics', 'both', 'lookahead',
+                   'values'),
 }
 
 # Numbers that may change over time. Name of the schedule to its number of

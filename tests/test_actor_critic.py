@@ -552,6 +552,6 @@ def test_distribution_that_the_actions_do_not_allow(dist, discrete, message):
 def test_unknown_gradient():
   config = configlib.resolve(['debug'])
   config = type(config)(config.to_dict() | {'actor_grad': 'reparam'})
-  with pytest.raises(ConfigError, match="both, lookahead but is 'reparam'"):
+  with pytest.raises(ConfigError, match="lookahead, values but is 'reparam'"):
     ActorCritic(config, F, A, True, tf.Variable(0),
                 layers.Init(np.random.default_rng(0)))

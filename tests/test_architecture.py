@@ -20,6 +20,7 @@ LAYERS = [
     ['rlmath'],
     ['nets'],
     ['world_model'],
+    ['action_values'],
     ['actor_critic'],
     ['exploration'],
     ['agent'],
@@ -32,8 +33,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What learns is blind to where its data comes from and goes to.
 LEARNER = {
-    'tfutils', 'rlmath', 'nets', 'world_model', 'actor_critic', 'exploration',
-    'agent'}
+    'tfutils', 'rlmath', 'nets', 'world_model', 'action_values', 'actor_critic',
+    'exploration', 'agent'}
 FORBIDDEN = {
     **dict.fromkeys(LEARNER, {'files', 'startup', 'report', 'envs', 'data'}),
     'data': {'report'}, 'envs': {'report'}}
