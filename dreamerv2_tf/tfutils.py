@@ -41,14 +41,15 @@ def prepare_gpus() -> bool:
 class Module(tf.Module):
   """A tf.Module whose variables have readable paths.
 
-  A path joins the names of the public attributes that lead to a variable:
-  `world_model/rssm/img_in/kernel`. Weights are floating; integer variables
-  are counters. Optimizers keep theirs to themselves.
+  A path joins the names of the public attributes, and keys of dicts, that lead
+  to a variable: `world_model/rssm/img_in/kernel`. Weights are floating; integer
+  variables are counters. Optimizers keep theirs to themselves.
   """
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """Returns path -> variable in the order of definition."""
-    return dict(_walk(vars(self), ''))
+    public = {k: v for k, v in vars(self).items() if not k.startswith('_')}
+    return dict(_walk(public, ''))
 
   def get_weights(self) -> dict[str, np.ndarray]:
     """Returns path -> array of all network variables."""
@@ -82,8 +83,6 @@ class Module(tf.Module):
 
 def _walk(tree: Any, prefix: str):
   for name, value in tree.items():
-    if str(name).startswith('_'):
-      continue
     path = f'{prefix}{name}'
     if isinstance(value, tf.Variable):
       if value.dtype.is_floating:
