@@ -61,6 +61,23 @@ class Interrupted(DreamerError):
     self.exit_code = exit_code
 
 
+def brief(error: BaseException, most: int = 500) -> str:
+  """Returns class and message of an error of others on one line.
+
+  Args:
+    error: any; even its message may fail.
+    most: characters of the message that are kept.
+  """
+  try:
+    text = str(error)
+  except Exception:
+    text = 'its message can not be read'
+  text = ' '.join(text[:10 * most].split())
+  if len(text) > most:
+    text = f'{text[:most]} ...'
+  return f'{type(error).__name__}: {text}'
+
+
 def interrupted(number: int, where: str) -> Interrupted:
   """Returns the error of a run that a signal has stopped.
 

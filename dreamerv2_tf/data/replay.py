@@ -16,7 +16,7 @@ lengths of sequences and batches (`minlen`, `maxlen` to sample) count rows.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import concurrent.futures
 import os
 import time
@@ -65,7 +65,8 @@ class Replay:
       ongoing: bool = False, minlen: int = 1, maxlen: int = 0,
       prioritize_ends: bool = False, ram: float = 2e9,
       seed: int | Sequence[int] = 0,
-      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None):
+      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None,
+      are_actions: Callable[[np.ndarray], np.ndarray] | None = None):
     """Indexes the folder by file names; call `load_state` before other methods.
 
     Args:
@@ -81,6 +82,7 @@ class Replay:
       seed: of the sampling.
       spaces: shape without time axis and dtype of each key of an episode;
         None: those of the first episode.
+      are_actions: see Store.
 
     Raises:
       ConfigError: a length does not make sense.
@@ -98,7 +100,7 @@ class Replay:
     self._maxlen = int(maxlen)
     self._prioritize_ends = prioritize_ends
     self._seeds = np.random.SeedSequence(seed)
-    self._store = storelib.Store(directory, ram, spaces)
+    self._store = storelib.Store(directory, ram, spaces, are_actions)
     self._datasets = weakref.WeakSet()
     self._warned = set()
     names, self._skipped = self._store.scan()

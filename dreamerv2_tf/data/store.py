@@ -10,7 +10,7 @@ larger than RAM stays fast. The price is disk space: 4 kB per 64x64 image.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import errno
 import filecmp
 import io
@@ -177,13 +177,16 @@ class Store:
 
   def __init__(
       self, directory: str | os.PathLike, ram: float,
-      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None):
+      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None,
+      are_actions: Callable[[np.ndarray], np.ndarray] | None = None):
     """Makes the folder and removes what a killed writer left in it.
 
     Args:
       directory: folder of the episodes; bad files go to `../quarantine`.
       ram: bytes that decoded episodes may take.
       spaces: shape without time axis and dtype of each key, `log_*` ignored.
+      are_actions: from actions, [steps, A], to [steps] bool: which of them
+        the agent can have chosen; None: all.
 
     Raises:
       StorageError: the folder can not be made.
@@ -202,6 +205,7 @@ class Store:
       raise errors.StorageError(
           f'{self.directory}: can not hold episodes: {error}') from error
     self._ram = ram
+    self._are_actions = are_actions
     self._lock = threading.Lock()
     self._live = set()  # Names that may enter the cache.
     self._cache = collections.OrderedDict()  # Name to arrays, oldest use first.
@@ -321,6 +325,7 @@ class Store:
         return self._cache[name]
     layout, episode = self._parse(name, decode=True)
     check_flags(episode)
+    self._check_actions(episode['action'])
     self._learn_spaces(episode)
     self._layouts[name] = self._shared.setdefault(layout, layout)
     self._keep(name, episode, evict=not layout)
@@ -412,6 +417,17 @@ class Store:
         (key, found[key].dtype, found[key].row_bytes, found[key].offset)
         for key in spaces) if seekable else ()
     return places, episode
+
+  def _check_actions(self, actions):
+    """Refuses stored actions of another space; row 0 has none."""
+    if self._are_actions is None:
+      return
+    bad = np.flatnonzero(~self._are_actions(actions[1:]))
+    if bad.size:
+      row = int(bad[0]) + 1
+      raise EpisodeError(
+          f"'action' is {actions[row].tolist()} at row {row}, which is not in "
+          'the action space')
 
   def _read_rows(self, name, layout, start, stop, out):
     handle = os.open(self.directory / name, os.O_RDONLY | os.O_NOFOLLOW)

@@ -8,15 +8,15 @@ import gymnasium
 from ..errors import ConfigError
 from ..schema import suggest
 from . import gym, highway, pooled
-from .gym import Actions, Adapter, Env, check_actions
+from .gym import Actions, Adapter, Env, are_actions, check_actions
 from .pool import Failure, Pool
 
 SUITES = ('highway', 'gym')
 LATER = ('atari', 'dmc', 'crafter', 'minatar')
 
 __all__ = [
-    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'check_actions', 'make',
-    'signature', 'simulator', 'wrap']
+    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions',
+    'check_actions', 'make', 'signature', 'simulator', 'wrap']
 
 
 def make(

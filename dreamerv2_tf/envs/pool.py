@@ -30,6 +30,7 @@ BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
 GRACE_SECONDS = 2  # Between SIGTERM and SIGKILL.
 STOP_SECONDS = 0.7  # For workers that work when the run is asked to stop.
 WINDOW_SECONDS = 3600  # In which failures are counted.
+MAX_TRACE = 4000  # Characters of a traceback that are told.
 
 log = logging.getLogger(__name__)
 
@@ -305,8 +306,13 @@ def describe(error: Exception) -> tuple[str, str, str]:
     for kind in kinds:
       if isinstance(error, getattr(errors, kind)):
         return kind, str(error), ''
-  return ('raised', f'raised {type(error).__name__}: {error}',
-          traceback.format_exc())
+  return 'raised', f'raised {errors.brief(error)}', _trace(error)
+
+
+def _trace(error):
+  """Returns where an error was raised, and the end of its message."""
+  frames = ''.join(traceback.format_tb(error.__traceback__))
+  return f'{frames[-MAX_TRACE:]}{errors.brief(error)}'
 
 
 def introduce(env: Env) -> tuple:

@@ -135,11 +135,12 @@ class Trainer:
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
-    self._checkpoints = Checkpoints(
-        self._folder / 'checkpoints', config.checkpoint_keep)
     # Evaluation takes a tenth of the memory, and another of the capacity.
     self._replay = self._open_replay('train_episodes', 1, 0.9)
     self._eval_replay = self._open_replay('eval_episodes', 10, 0.1)
+    # After those, which may refuse what is in the folder.
+    self._checkpoints = Checkpoints(
+        self._folder / 'checkpoints', config.checkpoint_keep)
     self._driver = Driver(self._pool, functools.partial(_seed, config.seed))
     self._driver.on_reset(self._replay.add_step)
     self._driver.on_step(self._replay.add_step)
@@ -435,7 +436,9 @@ class Trainer:
         k: (v.shape, v.dtype) for k, v in self._pool.obs_space.items()}
     spaces['action'] = ((self.agent.action_dim,), np.float32)
     return Replay(
-        self._folder / name, seed=[config.seed, 3, share], spaces=spaces, **{
+        self._folder / name, seed=[config.seed, 3, share], spaces=spaces,
+        are_actions=functools.partial(
+            envs.are_actions, self._pool.act_space['action']), **{
             **config.replay,  # Rounded up, as a capacity of 0 has no limit.
             'capacity': -(-config.replay.capacity // share),
             'ram': config.replay.ram * ram})
@@ -572,7 +575,7 @@ class Trainer:
     except Exception as error:  # Whatever a foreign state makes us do.
       raise errors.StateError(
           f'Can not go on with checkpoint {record.path}: '
-          f'{type(error).__name__}: {error}. Move it away to go on with the '
+          f'{errors.brief(error)}. Move it away to go on with the '
           'one before it, or begin a new run with another --logdir.'
       ) from error
 
