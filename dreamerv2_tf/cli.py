@@ -117,7 +117,7 @@ def _train(arguments):
       presets, overrides, base, flags=('configs', *TRAIN))
   logdir = config.logdir
   if not logdir:
-    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task)
+    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task).lstrip('.') or 'run'
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()

@@ -29,7 +29,7 @@ SILENCE = 600  # Seconds without one until --break-lock takes the lock over.
 # What is changed in place or cleared: never through a link.
 OWNED = (
     'lock', 'metrics.jsonl', 'train_episodes', 'eval_episodes', 'checkpoints',
-    'quarantine', 'nan')
+    'quarantine', 'nan', 'plugins')
 
 # Keys that decide variables, spaces or the meaning of stored data: a run can
 # not go on with other values. Patterns match the whole dotted key.
