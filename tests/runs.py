@@ -23,6 +23,10 @@ TOY = (
     '--env.obs_scale 1e-9 --prefill 60 --eval_every 70 --eval_eps 3 '
     '--log_every 40 --checkpoint_every 80').split()
 
+# What no program of ours writes into a JSON file.
+ODD = [
+    '', '\xff\xfe', '[' * 100_000, '[1]', '"x"', '3', 'null', '\0', '9' * 9999]
+
 
 def start(logdir, *arguments, command='train', env=None, **kwargs):
   """Starts `python -m dreamerv2_tf` and returns the process."""

@@ -130,8 +130,6 @@ class Fault(Counter):
     if fault == 'hanging constructor':
       with open(once, 'w'):
         time.sleep(3600)
-    if fault == 'deaf':
-      signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
   def reset(self, *, seed=None, options=None):
     obs, info = super().reset(seed=seed)
@@ -185,6 +183,8 @@ class Fault(Counter):
       os.kill(os.getpid(), signal.SIGSEGV)
     if self.fault == 'stop':
       os.kill(os.getpid(), signal.SIGSTOP)
+    if self.fault == 'deaf':
+      signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if self.fault in ('hang', 'deaf'):
       time.sleep(3600)
 

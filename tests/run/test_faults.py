@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import pathlib
-import resource
 import shutil
 import signal
 import time
@@ -141,22 +140,6 @@ class TestKilled:
     assert runs.newest(logdir).step == 240
     assert not list(logdir.rglob('.tmp-*'))
 
-  def test_changed_learning_rate_is_recorded(self, mended):
-    logdir, *_ = mended
-    first, last = history(logdir)
-    assert first['changed'] == {}
-    assert last['step'] == 80
-    assert last['changed'] == {'model_opt.lr': [1e-4, 1e-3]}
-
-  def test_changed_learning_rate_takes_effect(self, mended, tmp_path, train):
-    logdir = tmp_path / 'run'
-    shutil.copytree(mended[0], logdir)
-    flags = [*mended[1], '--steps', 300, '--model_opt.lr']
-    line = train(5, *flags, 1e30)
-    assert 'NaN or infinite' in line and 'Lower the learning rates' in line
-    runs.call(logdir, *flags, 1e-4)
-    assert runs.newest(logdir).step == 300
-
   def test_a_key_of_another_version_is_no_obstacle(
       self, mended, tmp_path, capsys):
     logdir = tmp_path / 'run'
@@ -167,24 +150,6 @@ class TestKilled:
     runs.call(logdir, '--steps', 250)
     assert runs.newest(logdir).step >= 250
     assert 'of_tomorrow' not in (logdir / 'config.yaml').read_text()
-
-  def test_full_disk_keeps_the_old_checkpoint(self, mended, tmp_path):
-    logdir = tmp_path / 'run'
-    shutil.copytree(mended[0], logdir)
-    old = runs.tree(logdir / 'checkpoints')
-    limit = functools.partial(  # Smaller than the variables of a checkpoint.
-        resource.setrlimit, resource.RLIMIT_FSIZE, (100_000, 100_000))
-    _, err = runs.call(
-        logdir, *mended[1], '--steps', 340, '--checkpoint_every', 20, status=6,
-        preexec_fn=limit)
-    assert 'Checkpoint 260 was not saved' in err
-    assert 'Checkpoint 280 was not saved' in err
-    message = err.splitlines()[-1]
-    assert message.startswith('error: Can not save checkpoint 300 in ')
-    assert runs.tree(logdir / 'checkpoints') == old
-    assert not list(logdir.rglob('.tmp-*'))
-    assert failure(logdir)['exit_code'] == 6
-    assert failure(logdir)['message'] == message.removeprefix('error: ')
 
   def test_without_any_good_checkpoint_nothing_changes(
       self, mended, tmp_path, train):
@@ -274,43 +239,6 @@ class TestKilled:
     assert history(logdir)[0]['step'] == sum(
         len(x['reward']) - 1 for x in runs.episodes(mended[0]))
 
-  @pytest.mark.parametrize('flags, message', [
-      (['--fresh'], 'holds a run and --fresh was given'),
-      (['--rssm.deter', '48'], 'rssm.deter was 32, is now 48'),
-      (['--task', 'gym_CartPole-v1'],
-       "task was 'gym_toys:Plan-v0', is now 'gym_CartPole-v1'"),
-      (['--env.config.length', '9'], 'env.config.length was 7, is now 9')])
-  def test_other_runs_are_refused(self, mended, train, flags, message):
-    logdir, own, *_ = mended
-    before = runs.tree(logdir)
-    line = train(3, *own, '--model_opt.lr', 1e-3, *flags, logdir=logdir)
-    assert line.startswith('error: ') and message in line
-    assert runs.tree(logdir) == before
-
-
-@pytest.mark.parametrize('status, flags, message', [
-    (2, ['--configs', 'higway'], "Unknown preset 'higway'. Did you mean"),
-    (2, ['--rssm.dter', '3'], "Unknown key 'rssm.dter'. Did you mean 'rssm.d"),
-    (2, ['--steps', '2.5'], "'steps' must be a whole number"),
-    (2, ['--task', 'gym_CartPol-v1'], "'gym_CartPol-v1' is not a known task"),
-    (2, ['--task', 'highway_highway-fst-v0'], 'is not a known task. Did you'),
-    (2, ['--task', 'atari_pong'], 'not available in this version'),
-    (2, ['--configs', 'highway', '--env.config.lane_count', '3'],
-     "'env.config.lane_count' is not a key of this environment. Did you mean"),
-    (2, ['--task', 'gym_toys:Counter-v0', '--env.config.lenth', '3'],
-     "'env.config.lenth' is not an argument of environment"),
-    (2, ['--task', 'gym_CartPole-v1', '--encoder.mlp_keys', 'nothing',
-         '--precision', '32'], 'mlp_keys'),
-    (4, ['--task', 'gym_toys:Fault-v0', '--env.config.fault', 'constructor'],
-     'can not be built: ValueError: no such map'),
-    (4, ['--task', 'gym_toys:Sloppy-v0'], 'does not follow the Gymnasium API'),
-])
-def test_wrong_input_creates_nothing(
-    status, flags, message, train, tmp_path):
-  line = train(status, *flags, logdir=tmp_path / 'a' / 'b')
-  assert line.startswith('error: ') and message in line
-  assert list(tmp_path.iterdir()) == []
-
 
 def test_black_frames_are_refused_at_once(tmp_path):
   _, err = runs.call(
@@ -377,41 +305,6 @@ def test_hangup_and_closed_pipe_do_not_end_a_run(troubled):
   assert runs.newest(logdir).step >= 180
   assert runs.rows(logdir)[-1]['step'] >= 170
   assert 'BrokenPipe' not in err
-
-
-def test_too_many_failures_end_the_run(train, tmp_path):
-  line = train(
-      4, *runs.TOY, '--task', 'gym_toys:Fault-v0', '--env.config.at', 2,
-      '--max_env_failures', 2)
-  assert 'raised ValueError: the wheel came off' in line
-  assert 'That is failure 3 within an hour, and max_env_failures is 2' in line
-  assert failure(tmp_path / 'run')['error'] == 'EnvError'
-
-
-def test_nan_reward_ends_the_run(train, tmp_path):
-  line = train(
-      5, *runs.TOY, '--task', 'gym_toys:Fault-v0', '--env.config.fault',
-      'nan reward', '--env.config.at', 4)
-  assert "Environment 'gym_toys:Fault-v0', seed " in line
-  assert 'step 4: reward is nan' in line and 'on_bad_data' in line
-  record = failure(tmp_path / 'run')
-  assert (record['exit_code'], record['error']) == (5, 'NonFiniteError')
-  assert f"error: {record['message']}" == line and 'traceback' not in record
-
-
-def test_nan_loss_ends_the_run_without_a_checkpoint(train, tmp_path):
-  logdir = tmp_path / 'run'
-  line = train(
-      5, *runs.TOY, '--critic_opt.lr', 1e30, '--eval_every', 0, '--log_every',
-      0, '--checkpoint_every', 25)
-  assert 'loss: NaN or infinite' in line and 'Lower the learning rates' in line
-  [batch] = (logdir / 'nan').glob('batch-*.npz')
-  [metrics] = (logdir / 'nan').glob('metrics-*.json')
-  with np.load(batch) as data:
-    assert data['vector'].shape == (4, 8, 3)
-  assert 'model_loss' in json.loads(metrics.read_text())
-  assert failure(logdir)['step'] >= 60
-  assert runs.newest(logdir).step == 50
 
 
 def test_episodes_shorter_than_minlen_are_an_error_of_usage(train, tmp_path):

@@ -281,19 +281,6 @@ def test_without_determinism_newer_episodes_count(kept):
   assert len(set(seeds)) == len(seeds)
 
 
-@pytest.mark.parametrize('name', ['x [a]=1', 'a*b?\\c'])
-def test_a_run_in_a_folder_of_any_name(name, tmp_path):
-  logdir = tmp_path / name / 'run'
-  for steps in 100, 120:
-    out, _ = runs.call(logdir, *runs.TOY, '--steps', steps)
-  assert 'Resumed       checkpoint 100' in out
-  assert runs.newest(logdir).variables()['step'] > 100
-  out, _ = runs.call(logdir, '--episodes', 2, command='eval')
-  assert 'Return        7.00' in out
-  assert list(logdir.glob('eval-120-*.json'))
-  runs.assert_steps_increase(logdir)
-
-
 def test_a_run_without_configs_goes_on_with_its_own(kept):
   logdir, *_, err = kept
   assert 'No --configs: settings from' in err
