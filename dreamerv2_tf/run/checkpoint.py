@@ -68,9 +68,17 @@ class Record:
 
   @functools.cached_property
   def arrays(self) -> dict[str, np.ndarray]:
-    """What was passed to `save` as `arrays`."""
+    """What was passed to `save` as `arrays`.
+
+    Raises:
+      StateError: a value is NaN or infinite.
+    """
     with np.load(self.path / 'arrays.npz', allow_pickle=False) as data:
-      return dict(data)
+      arrays = dict(data)
+    _check_finite(self.path, [
+        name for name, value in arrays.items()
+        if value.dtype.kind == 'f' and not np.isfinite(value).all()])
+    return arrays
 
   def variables(self) -> dict[str, np.ndarray]:
     """Reads all variables by their path in the object that was saved."""
@@ -279,12 +287,8 @@ class Checkpoints:
     theirs, ours = _signature(reader), _signature_of(trackable)
     if theirs != ours:
       raise errors.StateError(_table(record.path, theirs, ours))
-    broken = [name for name in theirs if not _finite(reader, name)]
-    if broken:
-      more = ' and others' if len(broken) > 5 else ''
-      raise errors.StateError(
-          f'Checkpoint {record.path} holds NaN or infinite values in '
-          f'{", ".join(broken[:5])}{more}. Use an older one.')
+    _check_finite(
+        record.path, [name for name in theirs if not _finite(reader, name)])
     status = tf.train.Checkpoint(agent=trackable).read(f'{folder}/variables')
     status.expect_partial()  # No words about those settings.
     status.assert_existing_objects_matched()
@@ -472,6 +476,15 @@ def _finite(reader, name):
   if value.dtype.kind in 'biuSUO':
     return True
   return np.isfinite(value.astype(np.float64)).all()
+
+
+def _check_finite(path, broken):
+  """Refuses a checkpoint with these names of arrays that are not finite."""
+  if broken:
+    more = ' and others' if len(broken) > 5 else ''
+    raise errors.StateError(
+        f'Checkpoint {path} holds NaN or infinite values in '
+        f'{", ".join(broken[:5])}{more}. Use an older one.')
 
 
 def _table(path, theirs, ours, most=20):

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import shlex
 import sys
 import time
@@ -637,7 +638,8 @@ class Trainer:
       value = values[key]
       if isinstance(value, int) and kind in (float, float | None):
         value = float(value)
-      if not isinstance(value, kind):
+      if not isinstance(value, kind) or (
+          isinstance(value, float) and not math.isfinite(value)):
         raise TypeError(f"'{key}' is {value!r}")
     for row in state['pending']:
       _, name, _ = row
