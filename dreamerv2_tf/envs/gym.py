@@ -654,8 +654,13 @@ def _flatten(space, path=()):
   this order, and that of an OrderedDict may differ between two processes.
   """
   if isinstance(space, gym.spaces.Dict):
-    for key, inner in sorted(
-        space.spaces.items(), key=lambda item: str(item[0])):
+    keys = list(space.spaces)
+    try:
+      keys.sort()
+    except TypeError:  # Numbers beside texts.
+      keys.sort(key=str)
+    for key in keys:
+      inner = space.spaces[key]
       yield from _flatten(inner, path + (str(key),))
   else:
     yield path, space
