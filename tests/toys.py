@@ -1,9 +1,9 @@
 """Toy Gymnasium environments: deterministic, quick, and broken on demand.
 
 With this folder on the path they are the tasks `gym_toys:Counter-v0`,
-`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Continuous-v0`,
-`gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of `env.config` are their
-constructor arguments.
+`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Names-v0`,
+`gym_toys:Continuous-v0`, `gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of
+`env.config` are their constructor arguments.
 """
 
 import os
@@ -93,6 +93,20 @@ class Dict(Counter):
         'camera': np.full((16, 16, 3), self.count, np.uint8),
         'car': {'pose': np.full((2, 2), self.count / 2),
                 'gear': self.count % 3 - 1}}
+
+
+class Names(Counter):
+  """Vectors under keys that are odd as names of files, metrics or tensors."""
+
+  KEYS = ('_pose', 'a/b', 'a', 'x y', '..', 'ü', '{}%s', '.ATTRIBUTES', 'b.npy')
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.observation_space = gym.spaces.Dict(
+        dict.fromkeys(self.KEYS, self.observation_space))
+
+  def observe(self):
+    return {key: super(Names, self).observe() for key in self.KEYS}
 
 
 class Continuous(Counter):
@@ -283,7 +297,7 @@ class Sloppy(Counter):
     return self.observe(), None, 0, 'no', []
 
 
-for _cls in (Counter, Image, Dict, Continuous, Dice, Fault, Family, Plan, Old,
-             Sloppy):
+for _cls in (Counter, Image, Dict, Names, Continuous, Dice, Fault, Family, Plan,
+             Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

@@ -161,6 +161,7 @@ def test_overlap_runs_between_send_and_receive():
   assert events == ['send', 'overlap', 'recv'] * 2
 
 
+@pytest.mark.fault(38)
 def test_actions_are_checked_before_they_are_sent():
   driver = Driver(pool(length=9), seeds)
   seen = Recorder(driver)
@@ -169,6 +170,7 @@ def test_actions_are_checked_before_they_are_sent():
   assert len(seen.rows) == 1 and driver.steps == 0
 
 
+@pytest.mark.fault(34)
 def test_a_cut_episode_ends_before_the_failure():
   driver = Driver(
       pool('gym_toys:Fault-v0', count=2, parallel='process', fault='exit',
@@ -188,6 +190,7 @@ def test_a_cut_episode_ends_before_the_failure():
   driver._pool.close()
 
 
+@pytest.mark.fault(33)
 def test_a_failing_reset_gives_no_episode():
   driver = Driver(
       pool('gym_toys:Fault-v0', fault='raise', at=0, seeds=[100], length=2),
@@ -198,6 +201,7 @@ def test_a_failing_reset_gives_no_episode():
   assert seen.episodes[0][1]['vector'][0, 1] == pytest.approx(10.1)
 
 
+@pytest.mark.fault(36)
 def test_bad_rows_never_reach_the_callbacks():
   make = functools.partial(
       pool, 'gym_toys:Fault-v0', fault='nan', at=2, seeds=[100], length=3)

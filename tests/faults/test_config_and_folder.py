@@ -18,6 +18,7 @@ from pools import children, factory
 import pytest
 import runs
 from runs import ODD
+import toys
 
 from dreamerv2_tf import cli, envs, errors
 from dreamerv2_tf.config import Config
@@ -684,6 +685,23 @@ def test_a_run_in_a_folder_of_any_name(
   assert cli.main(['eval', '--logdir', str(logdir), '--episodes', '2']) == 0
   assert 'Return        7.00' in capsys.readouterr().out
   assert list(logdir.glob('eval-60-*.json'))
+
+
+@pytest.mark.minutes
+@pytest.mark.fault(55)
+def test_keys_of_observations_may_be_odd_names(
+    train, finishes, tmp_path, caplog):
+  flags = [
+      '--configs', 'debug', '--task', 'gym_toys:Names-v0', '--prefill', 40,
+      '--train_every', 2, '--log_every', 4, '--eval_every', 0,
+      '--env.obs_scale', 1e-9, '--envs_parallel', 'none']
+  train(0, *flags, '--steps', 50)
+  finishes(*flags, '--steps', 60)
+  for key in toys.Names.KEYS:
+    assert len(runs.column(tmp_path / 'run', f'{key}_loss')) > 1
+    assert all(key in episode for episode in runs.episodes(tmp_path / 'run'))
+    assert points(events(tmp_path / 'run'), f'scalars/{key}_loss')
+  assert not (tmp_path / 'run' / 'quarantine').exists()
 
 
 @pytest.mark.fault(55)

@@ -498,6 +498,11 @@ def test_the_order_of_keys_is_that_of_their_names():
     adapter = envs.Adapter(space)
     assert list(adapter.spaces) == ['a_x', 'a_y', 'b']
     assert list(adapter(space.sample())) == ['a_x', 'a_y', 'b']
+  # Gymnasium sorts numbers as such, and nothing beside texts.
+  assert list(envs.Adapter(dict_({10: box(1), 2: box(1)})).spaces) == [
+      '2', '10']
+  assert list(envs.Adapter(dict_({'b': box(1), 2: box(1)})).spaces) == [
+      '2', 'b']
 
 
 @pytest.mark.fault(40)

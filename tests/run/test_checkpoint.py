@@ -277,27 +277,6 @@ class TestDamage:
     resign(folder(store, 1), format='1.7')
     assert store.newest().step == 1
 
-  @pytest.mark.parametrize('value', [np.nan, np.inf])
-  def test_weights_that_are_not_finite(self, store, value):
-    store.save(1, Net(value=value), {})
-    net = Net(value=3.0)
-    with pytest.raises(
-        errors.StateError,
-        match='NaN or infinite values in heads/reward, kernel, slots/0'):
-      store.restore(store.newest(), net)
-    assert net.values() == Net(value=3.0).values()
-
-  def test_altered_and_signed_weights(self, store):
-    fill(store, 1)
-    path = folder(store, 1) / 'variables.data-00000-of-00001'
-    data = path.read_bytes()
-    path.write_bytes(data.replace(
-        np.float32(1).tobytes() * 12, np.float32(np.nan).tobytes() * 12))
-    assert path.read_bytes() != data
-    resign(folder(store, 1))
-    with pytest.raises(errors.StateError, match='NaN|Can not read'):
-      store.restore(store.newest(), Net())
-
   def test_debris_is_removed_and_a_cut_replacement_undone(self, store):
     fill(store, 1, 2)
     (store._dir / '.tmp-1-a').mkdir()

@@ -135,6 +135,7 @@ def test_goes_on_from_state_and_arrays(make, train_every):
   assert twin.trained == [(0, 3, 0)]
 
 
+@pytest.mark.fault(42)
 def test_what_a_step_raises_comes_out_of_finish(make, tmp_path):
   learner, agent = make()
   agent.metrics = {'model_loss': float('nan')}
@@ -146,6 +147,7 @@ def test_what_a_step_raises_comes_out_of_finish(make, tmp_path):
   learner.finish()  # Once.
 
 
+@pytest.mark.fault(42)
 def test_only_overflows_in_a_row_end_the_run(make):
   learner, agent = make(max_skipped_updates=2)
   for skipped in (1, 1, 0, 1, 1):
