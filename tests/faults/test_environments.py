@@ -113,6 +113,41 @@ def test_too_many_failures_end_the_run_and_it_goes_on(
   finishes(*flags)
 
 
+@pytest.mark.minutes
+@pytest.mark.fault(32)
+@pytest.mark.fault(34)
+@pytest.mark.fault(35)
+@pytest.mark.fault(36)
+def test_failing_environments_are_replaced_and_counted(tmp_path):
+  logdir = tmp_path / 'run'
+  faults = runs.plan(
+      tmp_path / 'visits', (runs.seed_of(1), 1, 'raise'),
+      (runs.seed_of(3), 1, 'exit'), (runs.seed_of(6, 1), 1, 'hang'),
+      (runs.seed_of(7), 1, 'nan reward'), (20_001, 1, 'raise'))
+  _, err = runs.call(
+      logdir, *runs.TOY, *faults, '--steps', 180, '--env_timeout', 8,
+      '--on_bad_data', 'drop')
+  assert runs.column(logdir, 'env_failures')[-1] == 3
+  assert runs.column(logdir, 'env_dropped')[-1] == 1
+  assert set(runs.column(logdir, 'eval_env_failures')) == {1}
+  for text in (
+      f'Worker 0, seed {runs.seed_of(1)}, step 3: The environment raised '
+      'ValueError: the wheel came off. It is rebuilt.',
+      'The environment died with exit code 7',
+      'gave no answer within 8 s', 'reward is nan', 'seed 20001, step 3'):
+    assert text in err, text
+  lengths = [len(x['reward']) - 1 for x in runs.episodes(logdir)]
+  assert lengths.count(2) == 4 and set(lengths) == {2, 7}
+  cut = [x for x in runs.episodes(logdir) if len(x['reward']) == 3]
+  assert all(x['is_last'][-1] and not x['is_terminal'].any() for x in cut)
+  # The evaluation ran that scenario again.
+  assert set(runs.column(logdir, 'eval_eps')) == {3}
+  assert {len(x['reward']) for x in runs.episodes(logdir, 'eval_episodes')} == {
+      8}
+  runs.assert_steps_increase(logdir)
+  assert runs.newest(logdir).step >= 180
+
+
 @pytest.mark.parametrize('fault', [
     marked((32,), 'raise'), marked((34, 41), 'sys.exit')])
 def test_without_processes_failures_are_rebuilt_too(fault):

@@ -256,57 +256,6 @@ def test_vectors_do_without_frames(tmp_path):
   assert runs.column(tmp_path / 'run', 'eval_return')
 
 
-@pytest.fixture(scope='module')
-def troubled(tmp_path_factory):
-  """A run with all that it should survive; run folder and stderr."""
-  folder = tmp_path_factory.mktemp('troubled')
-  logdir = folder / 'run'
-  faults = runs.plan(
-      folder / 'visits', (runs.seed_of(1), 1, 'raise'),
-      (runs.seed_of(2, 1), 1, 'SIGHUP'), (runs.seed_of(3), 1, 'exit'),
-      (runs.seed_of(6, 1), 1, 'hang'), (runs.seed_of(7), 1, 'nan reward'),
-      (20_001, 1, 'raise'))
-  process = runs.start(
-      logdir, *runs.TOY, *faults, '--steps', 180, '--env_timeout', 8,
-      '--on_bad_data', 'drop')
-  for line in process.stdout:
-    if line.startswith('['):  # The first metrics.
-      break
-  process.stdout.close()
-  err = process.stderr.read()
-  assert process.wait(300) == 0, err
-  return logdir, err
-
-
-def test_failing_environments_are_replaced_and_counted(troubled):
-  logdir, err = troubled
-  assert runs.column(logdir, 'env_failures')[-1] == 3
-  assert runs.column(logdir, 'env_dropped')[-1] == 1
-  assert set(runs.column(logdir, 'eval_env_failures')) == {1}
-  for text in (
-      f'Worker 0, seed {runs.seed_of(1)}, step 3: The environment raised '
-      'ValueError: the wheel came off. It is rebuilt.',
-      'The environment died with exit code 7',
-      'gave no answer within 8 s', 'reward is nan', 'seed 20001, step 3'):
-    assert text in err, text
-  lengths = [len(x['reward']) - 1 for x in runs.episodes(logdir)]
-  assert lengths.count(2) == 4 and set(lengths) == {2, 7}
-  cut = [x for x in runs.episodes(logdir) if len(x['reward']) == 3]
-  assert all(x['is_last'][-1] and not x['is_terminal'].any() for x in cut)
-  # The evaluation ran that scenario again.
-  assert set(runs.column(logdir, 'eval_eps')) == {3}
-  assert {len(x['reward']) for x in runs.episodes(logdir, 'eval_episodes')} == {
-      8}
-
-
-def test_hangup_and_closed_pipe_do_not_end_a_run(troubled):
-  logdir, err = troubled
-  runs.assert_steps_increase(logdir)
-  assert runs.newest(logdir).step >= 180
-  assert runs.rows(logdir)[-1]['step'] >= 170
-  assert 'BrokenPipe' not in err
-
-
 def test_episodes_shorter_than_minlen_are_an_error_of_usage(train, tmp_path):
   line = train(2, *runs.TOY, '--replay.minlen', 9)
   assert 'has 7 steps, replay.minlen is 9' in line
