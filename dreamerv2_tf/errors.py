@@ -73,6 +73,7 @@ def brief(error: BaseException, most: int = 500) -> str:
   except Exception:
     text = 'its message can not be read'
   text = ' '.join(text[:10 * most].split())
+  text = ''.join(x if x.isprintable() else '?' for x in text)
   if len(text) > most:
     text = f'{text[:most]} ...'
   return f'{type(error).__name__}: {text}'

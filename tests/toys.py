@@ -49,6 +49,8 @@ class Counter(gym.Env):
             done and not self.terminal, {})
 
   def close(self):
+    if self.close_fault == 'exit':
+      sys.exit(3)
     if self.close_fault:
       raise ValueError('the door is stuck')
 
@@ -141,6 +143,8 @@ class Fault(Counter):
           a=self.observation_space, b=self.observation_space)
     if fault == 'constructor':
       raise ValueError('no such map')
+    if fault == 'exiting constructor':
+      sys.exit(0)
     if fault == 'hanging constructor':
       with open(once, 'w'):
         time.sleep(3600)

@@ -150,7 +150,7 @@ class Env:
     """Closes the environment; what that raises is only a warning."""
     try:
       self._env.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
       log.warning('Closing %r raised %r.', self.name, error)
 
   def _reset(self, seed):
@@ -222,7 +222,7 @@ class Env:
         problems += breach.sentences
       except NonFiniteError:
         pass  # Data, not API: the run decides what to do with it.
-      except Exception as error:
+      except (Exception, SystemExit) as error:
         problem = f'{name} raised {brief(error)}.'
         if 'values to unpack' in str(error):  # In one of Gymnasium's wrappers.
           problem += (
@@ -466,7 +466,7 @@ def make(
     raise ConfigError(
         f"'{task}' is not a known task: {why}"
         + suggest(name, gym.registry)) from None
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     with contextlib.suppress(ImportError, gym.error.Error):
       _check_arguments(task, name, kwargs)
     raise EnvError(
@@ -502,7 +502,7 @@ def _import(task, module):
           'not be imported. Install it or add its folder to PYTHONPATH.'
       ) from None
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     raise EnvError(
         f"Environment '{task}': the module '{module}' can not be imported: "
         f'{brief(error)}') from error

@@ -14,7 +14,7 @@ import time
 import gymnasium as gym
 import numpy as np
 
-from .. import envs, errors, schema, startup
+from .. import envs, errors, files, schema, startup
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
@@ -356,7 +356,10 @@ class Trainer:
       return None
     path = evaluate.record_path(self._folder, step, EVAL_SEED, config.eval_eps)
     with contextlib.suppress(OSError, ValueError):
-      return json.loads(path.read_text())
+      record = files.parse_object(path.read_bytes())
+      if all(isinstance(record.get(key), int | float) for key in (
+          'return_mean', 'return_std', 'episodes')):
+        return record
     if self._last is None or self._last[0] != step:
       self._last = step, self._run_scenarios()[0]
     episodes = self._last[1]

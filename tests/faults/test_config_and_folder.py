@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 from boards import events, points
 import numpy as np
@@ -26,6 +27,7 @@ from dreamerv2_tf.data import store as storelib
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.report import logger as loggerlib
 from dreamerv2_tf.run import rundir
+from dreamerv2_tf.run import train as training
 
 HOLD = """
 import sys
@@ -673,6 +675,24 @@ def test_torn_file_is_still_read(tmp_path):
   path.write_bytes(path.read_bytes()[:-5])
   loggerlib.TensorBoardOutput(tmp_path, resume=1)([(3, 'x', np.array(1.0))])
   assert points(events(tmp_path), 'scalars/x') == [(1, 1), (3, 1)]
+
+
+@pytest.mark.fault(54)
+@pytest.mark.parametrize('text', [
+    *ODD, '{"return_mean": 1}', '{"return_mean": "a", "return_std": 0}'])
+def test_a_damaged_evaluation_is_made_again(text, tmp_path):
+  path = tmp_path / 'eval-7-20000-1.json'
+  path.write_bytes(text.encode('latin-1'))
+  episode = {'reward': np.float32([0, 2, 3])}
+  config = types.SimpleNamespace(eval_every=1, eval_eps=1, task='gym_a')
+  trainer = types.SimpleNamespace(
+      _config=config, step=7, _folder=tmp_path, _last=(7, [episode]),
+      agent=types.SimpleNamespace(train_calls=1))
+  for _ in range(2):  # The second time from the file.
+    record = training.Trainer._final_evaluation(trainer)
+    assert (record['return_mean'], record['episodes']) == (5, 1)
+    trainer._last = None
+  assert json.loads(path.read_text())['return_mean'] == 5
 
 
 @pytest.mark.fault(55)

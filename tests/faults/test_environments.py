@@ -163,7 +163,7 @@ class Wordy(Exception):
   """Its message is as long as that of an array, on many lines."""
 
   def __str__(self):
-    return '[0 1]\n' * 1_000_000
+    return '[0 1]\n\x1b' * 1_000_000
 
 
 class Mute(Exception):
@@ -179,7 +179,7 @@ def fail(error):
 
 @pytest.mark.fault(32)
 @pytest.mark.parametrize('error, text', [
-    (Wordy, 'raised Wordy: [0 1] [0 1]'),
+    (Wordy, 'raised Wordy: [0 1] ?[0 1] ?'),
     (Mute, 'raised Mute: its message can not be read')])
 def test_what_is_raised_is_told_in_one_short_line(error, text, caplog):
   make = factory('Fault', fault='')
@@ -553,3 +553,22 @@ def test_prints_never_reach_us(capfd):
   with envs.Pool(factory('Fault', fault='print'), 1) as pool:
     assert run(pool, ('reset', 6))[0]['is_first']
   assert capfd.readouterr() == ('', '')
+
+
+@pytest.mark.fault(41)
+def test_a_constructor_that_exits_does_not_end_us(tmp_path, monkeypatch):
+  with pytest.raises(EnvError, match='can not be built: SystemExit: 0'):
+    factory('Fault', fault='exiting constructor')()
+  (tmp_path / 'leaving.py').write_text('import sys\nsys.exit(0)')
+  monkeypatch.syspath_prepend(tmp_path)
+  config = configlib.resolve(['debug'])
+  with pytest.raises(EnvError, match='can not be imported: SystemExit: 0'):
+    envs.make('gym_leaving:A-v0', config)
+
+
+@pytest.mark.fault(41)
+def test_closing_may_fail_or_exit(caplog):
+  for fault, text in (True, "ValueError('the door i"), ('exit', 'SystemExit(3'):
+    with envs.Pool(factory(close_fault=fault), 1, parallel='none'):
+      pass
+    assert f'raised {text}' in caplog.text
