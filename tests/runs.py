@@ -138,11 +138,12 @@ def assert_equal(one, other):
       assert all(np.array_equal(a[key], b[key]) for key in a)
 
 
-def resign(path):
-  """Makes the checksums of an edited checkpoint right again."""
+def resign(path, **changes):
+  """Changes a manifest and makes the checksums of its folder right again."""
   manifest = json.loads((path / 'MANIFEST.json').read_text())
   for name in manifest['files']:
     manifest['files'][name] = checkpointlib._entry(path / name)
+  manifest.update(changes)
   (path / 'MANIFEST.json').write_text(
       json.dumps(checkpointlib.sign(manifest)))
 

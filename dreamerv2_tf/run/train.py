@@ -197,7 +197,7 @@ class Trainer:
       Interrupted: a signal came; the state is saved.
     """
     if self._saved is None:
-      self._save()  # From now on, a run without a checkpoint has lost it.
+      self._save(must=True)  # A run without a checkpoint has lost it.
     while True:
       if not self._collects_randomly():
         self._pretrain()
