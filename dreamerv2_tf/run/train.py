@@ -76,7 +76,8 @@ def run(
       raise
     except BaseException as error:
       if folder.config_path.exists():
-        folder.failure(error, trainer and int(trainer.step))
+        folder.failure(
+            errors.for_user(error), trainer and int(trainer.step))
       raise
 
 

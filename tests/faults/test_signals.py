@@ -3,10 +3,12 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 from pools import children, gone
@@ -49,22 +51,20 @@ def history(logdir):
 
 @pytest.fixture(scope='module')
 def toys(tmp_path_factory, launcher):
-  """Runs of 300 steps: straight, with signals, and a few of another seed."""
+  """Runs of 200 steps: straight, with signals, and a few of another seed."""
   folder = tmp_path_factory.mktemp('toys')
   # In another process, whose sets and dictionaries have another order.
-  straight = runs.start(folder / 'straight', *runs.TOY, '--steps', 300)
+  straight = runs.start(folder / 'straight', *runs.TOY, '--steps', 200)
   launcher.call(folder / 'other', *runs.TOY, '--steps', 28, '--seed', 1)
-  # In prefill; in the second evaluation; beyond a checkpoint; in training.
+  # In prefill; in the second evaluation; in training.
   faults = runs.plan(
       folder / 'visits', (runs.seed_of(2), 1, 'SIGTERM'),
-      (20_001, 2, 'SIGTERM'), (runs.seed_of(10), 1, 'SIGKILL'),
-      (runs.seed_of(15, 1), 1, 'SIGINT'))
+      (20_001, 2, 'SIGINT'), (runs.seed_of(10), 1, 'SIGKILL'))
   messages = {}
   for status, setup in [
-      (75, ''), (75, TRACED), (75, ''), (-signal.SIGKILL, ''), (130, ''),
-      (0, '')]:
+      (75, ''), (75, TRACED), (130, ''), (-signal.SIGKILL, ''), (0, '')]:
     messages.setdefault(status, []).append(launcher.call(
-        folder / 'signals', *runs.TOY, *faults, '--steps', 300, setup=setup,
+        folder / 'signals', *runs.TOY, *faults, '--steps', 200, setup=setup,
         status=status))
   runs.finish(straight, 0)
   return folder, messages
@@ -86,7 +86,7 @@ class TestResume:
     steps = [x['step'] for x in history(folder / 'signals')]
     # Killed at about 145, it went back to where it was stopped before.
     assert steps[0] == 0 and 28 < steps[1] < 42 and steps[2] == 60
-    assert steps[3] == steps[4] == 130 and 210 < steps[5] < 224
+    assert steps[3:] == [130, 130]
 
   @pytest.mark.fault(26)
   def test_messages(self, toys):
@@ -98,17 +98,17 @@ class TestResume:
         assert 'the state is saved. Run the same command again' in line
         assert 'error: ' not in line
     [(out, _)] = messages[0]
-    assert 'Resumed       checkpoint 2' in out and 'New run' not in out
+    assert 'Resumed       checkpoint 130' in out and 'New run' not in out
 
   @pytest.mark.fault(25)
   @pytest.mark.minutes
   def test_halves_equal_the_whole(self, toys, launcher):
     folder, _ = toys
-    for steps in 150, 300:
+    for steps in 100, 200:
       launcher.call(folder / 'halves', *runs.TOY, '--steps', steps)
     runs.assert_equal(folder / 'straight', folder / 'halves')
     assert [(x['step'], list(x['changed']))
-            for x in history(folder / 'halves')] == [(0, []), (150, ['steps'])]
+            for x in history(folder / 'halves')] == [(0, []), (100, ['steps'])]
 
   @pytest.mark.fault(25)
   def test_another_seed_differs(self, toys):
@@ -124,9 +124,34 @@ class TestResume:
     assert np.abs(weights[0] - weights[1]).min() > 0
 
 
+@pytest.mark.fault(26)
+@pytest.mark.minutes
+def test_signals_at_any_time_change_nothing(toys, launcher):
+  folder, _ = toys
+  logdir = folder / 'random'
+  rng = random.Random(0)
+  for _ in range(10):
+    starts = len(history(logdir)) if logdir.exists() else 0
+    run = launcher.start(logdir, *runs.TOY, '--steps', 200)
+    began = lambda starts=starts: (logdir / 'run.json').exists() and len(
+        history(logdir)) > starts
+    runs.wait_for(began, run)
+    time.sleep(rng.uniform(0, 4))
+    number = rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+    if run.poll() is not None:
+      break
+    run.send_signal(number)
+    run.communicate()
+    assert run.returncode in (0, {
+        signal.SIGTERM: 75, signal.SIGINT: 130}.get(number, -number))
+  launcher.call(logdir, *runs.TOY, '--steps', 200)
+  runs.assert_equal(folder / 'straight', logdir)
+
+
 @pytest.mark.fault(27)
 @pytest.mark.parametrize('first, others, status', [
-    ('SIGTERM', ['SIGTERM', 'SIGINT'], 75), ('SIGINT', ['SIGINT'], 130),
+    ('SIGTERM', ['SIGTERM', 'SIGINT'], 75),
+    pytest.param('SIGINT', ['SIGINT'], 130, marks=pytest.mark.minutes),
     ('SIGTERM', ['SIGKILL'], -signal.SIGKILL)])
 def test_more_signals_during_the_save(
     launcher, tmp_path, first, others, status):
@@ -207,23 +232,42 @@ def test_a_signal_while_an_environment_hangs_saves_the_state(
   runs.assert_steps_increase(logdir)
 
 
+# Nobody reads what the run prints.
+UNREAD = """
+import os
+reader, writer = os.pipe()
+os.close(reader)
+for handle in 1, 2:
+  os.dup2(writer, handle)
+"""
+
+
 @pytest.mark.fault(29)
-def test_hangup_and_closed_pipes_do_not_end_a_run(tmp_path):
+def test_hangup_and_closed_pipes_do_not_end_a_run(launcher, tmp_path):
   logdir = tmp_path / 'run'
-  process = runs.start(
+  launcher.call(
       logdir, *COLLECT, '--steps', 90, *runs.plan(
           tmp_path / 'visits', (runs.seed_of(2, 1), 1, 'SIGHUP'),
-          (runs.seed_of(4), 1, 'raise')))
-  for line in process.stdout:
-    if line.startswith('['):  # The first metrics.
-      break
-  process.stdout.close()
-  process.stderr.close()  # The failure of an environment is told there.
-  assert process.wait(300) == 0
+          (runs.seed_of(4), 1, 'raise')),  # A warning on standard error.
+      setup=UNREAD)
   runs.assert_steps_increase(logdir)
   assert runs.newest(logdir).step >= 90
   assert runs.rows(logdir)[-1]['step'] >= 80  # Where episodes have ended.
   assert not (logdir / 'failure.json').exists()
+
+
+@pytest.mark.fault(29)
+@pytest.mark.minutes
+def test_the_reader_of_a_pipe_may_leave(tmp_path):
+  process = runs.start(tmp_path / 'run', *COLLECT, '--steps', 90)
+  for line in process.stdout:
+    if line.startswith('['):  # The first metrics.
+      break
+  process.stdout.close()
+  assert 'BrokenPipe' not in process.stderr.read()
+  process.stderr.close()
+  assert process.wait(300) == 0
+  assert runs.rows(tmp_path / 'run')[-1]['step'] == 84
 
 
 @pytest.mark.fault(30)
@@ -276,16 +320,16 @@ def test_no_worker_outlives_a_killed_trainer_and_it_goes_on(
 @pytest.mark.fault(31)
 def test_too_little_memory_is_told_and_the_run_goes_on(launcher, tmp_path):
   logdir = tmp_path / 'run'
-  flags = [*COLLECT, '--steps', 60]
+  flags = [*COLLECT, '--steps', 60, '--envs_parallel', 'none']
   _, err = launcher.call(logdir, *flags, status=6, setup="""
 import numpy as np
 from dreamerv2_tf.data.replay import Replay
 Replay.end_episode = lambda *args: np.zeros(1 << 50)
 """)
-  assert err.splitlines()[-1] == (
-      'error: out of memory; lower replay.ram, dataset.batch or envs')
+  assert 'error: out of memory; lower replay.ram, dataset.batch' in err
   record = json.loads((logdir / 'failure.json').read_text())
-  assert record['error'] == '_ArrayMemoryError'
+  assert (record['error'], record['exit_code']) == ('StorageError', 6)
+  assert err.splitlines()[-1] == f"error: {record['message']}"
   launcher.call(logdir, *flags)
   assert len(runs.episodes(logdir)) == 8
   assert not (logdir / 'failure.json').exists()
