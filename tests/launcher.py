@@ -67,13 +67,17 @@ class Launcher:
 
 
 class Run:
-  """A run that was started; offers what is used of subprocess.Popen."""
+  """A run that was started; offers what is used of subprocess.Popen.
+
+  Attributes:
+    out, err: paths of what it printed so far.
+  """
 
   def __init__(self, launcher, pid, out, err):
     self.pid = pid
     self.returncode = None
     self._launcher = launcher
-    self._paths = out, err
+    self.out, self.err = out, err
 
   def poll(self):
     if self.returncode is None:
@@ -94,7 +98,7 @@ class Run:
       if time.monotonic() > until:
         raise subprocess.TimeoutExpired(f'run {self.pid}', timeout)
       time.sleep(0.02)
-    return tuple(path.read_text(errors='replace') for path in self._paths)
+    return self.out.read_text(), self.err.read_text()
 
 
 def work(argv, setup, out, err):

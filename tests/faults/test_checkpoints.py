@@ -5,10 +5,10 @@ import functools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
-import subprocess
-import sys
+import time
 
 import numpy as np
 import pytest
@@ -22,7 +22,8 @@ from dreamerv2_tf.run import checkpoint
 GOLDEN = pathlib.Path(__file__).with_name('golden')
 
 # Collects without learning: what is stored is the same, in less time.
-COLLECT = (*runs.TOY, '--prefill', 1000, '--eval_every', 0)
+COLLECT = (
+    *runs.TOY, '--prefill', 1000, '--eval_every', 0, '--envs_parallel', 'none')
 
 # Checkpoints of steps within these bounds are not written.
 FULL = """
@@ -66,6 +67,11 @@ class Touch:
 
   def __reduce__(self):
     return pathlib.Path.touch, (self._path,)
+
+
+def late(*values):
+  """Parameters that few ever meet; they run with --all."""
+  return pytest.param(*values, marks=pytest.mark.minutes)
 
 
 def failure(logdir):
@@ -369,57 +375,33 @@ class TestFailingDisk:
     assert store.newest().variables()['heads/reward'] == 1
 
 
-# TensorFlow is imported once; each child begins its own work with it. A child
-# tells the step that it found, and that of each save when it begins and ends.
-KILL = """
-import os, random, signal, sys, time
+# Saves one checkpoint after the other. It tells the step that it found, and
+# that of each save when it begins and ends.
+SAVE = """
+import os
 import tensorflow as tf
 from dreamerv2_tf.run import checkpoint
 
+folder, size = {!r}, {}  # Ten variables of that size, of four bytes each.
+
 def net(value):
-  size = int(sys.argv[3])  # Of ten variables of four bytes.
   return [tf.Variable(tf.fill([size], float(value))) for _ in range(10)]
 
-def save(tell):
-  store = checkpoint.Checkpoints(sys.argv[1])
-  record = store.newest()
-  step = 0
-  if record:
-    step = record.state['step']
-    store.restore(record, value := tf.train.Checkpoint(x=net(-1)))
-    for variable in value.x:
-      tf.debugging.assert_equal(variable, float(step))
-  assert not [x for x in os.listdir(sys.argv[1]) if not x.isdecimal()]
-  os.write(tell, b'%012d' % step)
-  while True:
-    step += 1
-    os.write(tell, b'%012d' % step)
-    assert store.save(step, tf.train.Checkpoint(x=net(step)), {'step': step})
-    os.write(tell, b'%012d' % step)
-
-def hear(listen):
-  data = os.read(listen, 12)
-  return int(data) if data else None
-
-random.seed(0)
-for _ in range(int(sys.argv[2])):
-  listen, tell = os.pipe()
-  pid = os.fork()
-  if not pid:
-    try:
-      save(tell)
-    finally:
-      os._exit(1)
-  os.close(tell)
-  heard = [hear(listen) for _ in range(4)]  # One save ended, another begins.
-  # Where in it does not matter.
-  time.sleep(random.uniform(0, float(sys.argv[4])))
-  os.kill(pid, signal.SIGKILL)
-  os.waitpid(pid, 0)
-  while (step := hear(listen)) is not None:
-    heard.append(step)
-  os.close(listen)
-  print(heard[0], heard[(len(heard) - 1) // 2 * 2], flush=True)
+store = checkpoint.Checkpoints(folder)
+record = store.newest()
+step = 0
+if record:
+  step = record.state['step']
+  store.restore(record, value := tf.train.Checkpoint(x=net(-1)))
+  for variable in value.x:
+    tf.debugging.assert_equal(variable, float(step))
+assert not [x for x in os.listdir(folder) if not x.isdecimal()]
+os.write(1, b'%d\\n' % step)
+while True:
+  step += 1
+  os.write(1, b'%d\\n' % step)
+  assert store.save(step, tf.train.Checkpoint(x=net(step)), dict(step=step))
+  os.write(1, b'%d\\n' % step)
 """
 
 
@@ -427,18 +409,20 @@ for _ in range(int(sys.argv[2])):
 @pytest.mark.parametrize('count, size, seconds', [
     (4, 50_000, 0.03),
     pytest.param(25, 1_000_000, 0.3, marks=pytest.mark.minutes)])
-def test_kill_during_save(tmp_path, count, size, seconds):
-  result = subprocess.run(
-      [sys.executable, '-c', KILL, str(tmp_path / 'checkpoints'),
-       str(count), str(size), str(seconds)],
-      capture_output=True, text=True,
-      env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'})
-  rounds = [
-      tuple(map(int, line.split())) for line in result.stdout.splitlines()]
-  assert len(rounds) == count, result.stderr
+def test_kill_during_save(launcher, tmp_path, count, size, seconds):
+  code = SAVE.format(str(tmp_path / 'checkpoints'), size)
+  rng, rounds = random.Random(0), []
+  for _ in range(count):
+    run = launcher.start(tmp_path, setup=code)
+    # One save has ended, another begins.
+    runs.wait_for(lambda run=run: run.out.read_text().count('\n') > 3, run)
+    time.sleep(rng.uniform(0, seconds))  # Where in it does not matter.
+    run.kill()
+    told = list(map(int, runs.finish(run, -signal.SIGKILL)[0].split()))
+    rounds.append((told[0], told[(len(told) - 1) // 2 * 2]))
   assert rounds[0][0] == 0
-  # Each child found what the one before had saved, or the save that it was
-  # killed in, and saved at least one.
+  # Each found what the one before had saved, or the save that it was killed
+  # in, and saved at least one.
   for (_, saved), (found, more) in zip(rounds, rounds[1:]):
     assert found in (saved, saved + 1) and more > found
   assert not (tmp_path / 'quarantine').exists()
@@ -458,14 +442,10 @@ def _damaged(store, name, harm):
 
 
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory, launcher):
-  """Folder of a run of 140 steps; checkpoints 80 and 100 were not written."""
-  logdir = tmp_path_factory.mktemp('trained') / 'run'
-  _, err = launcher.call(
-      logdir, *runs.TOY, '--eval_every', 0, '--checkpoint_every', 20,
-      '--log_every', 30, '--steps', 140, setup=FULL.format(61, 119))
-  assert '80 was not saved: [Errno 28] No space left' in err
-  assert 'Checkpoint 100 was not saved' in err
+def stored(tmp_path_factory, launcher):
+  """Folder of a run of 140 steps with checkpoints of 100, 120 and 140."""
+  logdir = tmp_path_factory.mktemp('stored') / 'run'
+  launcher.call(logdir, *COLLECT, '--checkpoint_every', 20, '--steps', 140)
   return logdir
 
 
@@ -473,13 +453,20 @@ class TestRun:
   """What the command makes of it."""
 
   @pytest.mark.fault(23)
-  def test_a_run_goes_on_without_two_checkpoints(self, trained):
-    assert runs.column(trained, 'checkpoint_failures') == [0, 1, 2]
+  @pytest.mark.minutes
+  def test_a_run_goes_on_without_two_checkpoints(self, launcher, tmp_path):
+    logdir = tmp_path / 'run'
+    _, err = launcher.call(
+        logdir, *runs.TOY, '--eval_every', 0, '--checkpoint_every', 20,
+        '--log_every', 30, '--steps', 140, setup=FULL.format(61, 119))
+    for step in 80, 100:
+      assert f'{step} was not saved: [Errno 28] No space left' in err
+    assert runs.column(logdir, 'checkpoint_failures') == [0, 1, 2]
     steps = checkpoint.Checkpoints(
-        trained / 'checkpoints', readonly=True).steps()
+        logdir / 'checkpoints', readonly=True).steps()
     assert steps == [60, 120, 140]
-    runs.assert_steps_increase(trained)
-    assert not list(trained.rglob('.tmp-*'))
+    runs.assert_steps_increase(logdir)
+    assert not list(logdir.rglob('.tmp-*'))
 
   @pytest.mark.fault(23)
   def test_the_third_failure_ends_a_run_that_goes_on_later(
@@ -514,15 +501,15 @@ class TestRun:
   @pytest.mark.fault(2)
   @pytest.mark.fault(19)
   def test_damaged_checkpoint_and_episode_are_put_aside(
-      self, trained, tmp_path, launcher):
+      self, stored, tmp_path, launcher):
     logdir = tmp_path / 'run'
-    shutil.copytree(trained, logdir)
+    shutil.copytree(stored, logdir)
     [data] = (logdir / 'checkpoints' / '000000000140').glob('*.data-*')
     os.truncate(data, data.stat().st_size // 2)
     episode = min((logdir / 'train_episodes').iterdir())
     os.truncate(episode, episode.stat().st_size // 2)
     out, err = launcher.call(
-        logdir, *runs.TOY, '--eval_every', 0, '--log_every', 30, '--steps', 180)
+        logdir, *COLLECT, '--checkpoint_every', 20, '--steps', 180)
     assert 'Went back to checkpoint 120, as a newer one is damaged' in err
     assert err.count(f'skipped corrupt episode {episode.name}') == 1
     # 16 episodes were complete at step 120.
@@ -530,20 +517,21 @@ class TestRun:
     assert '15 episodes, 105 steps in replay' in out
     assert {x.name for x in (logdir / 'quarantine').iterdir()} == {
         episode.name, 'checkpoint-000000000140'}
-    assert runs.column(logdir, 'train_episodes_skipped')[-1] == 1
     runs.assert_steps_increase(logdir)
-    assert runs.newest(logdir).step == 180
+    record = runs.newest(logdir)
+    assert record.step == 180
+    assert record.state['replay']['episodes_skipped'] == 1
     assert len(runs.episodes(logdir)) == 23  # 24 of 7 steps, less that one.
 
   @pytest.mark.fault(19)
   def test_without_any_good_checkpoint_nothing_changes(
-      self, trained, tmp_path, train):
+      self, stored, tmp_path, train):
     logdir = tmp_path / 'run'
-    shutil.copytree(trained, logdir)
+    shutil.copytree(stored, logdir)
     for path in (logdir / 'checkpoints').glob('*/state.json'):
       path.write_text('{}')
     before = runs.tree(logdir)
-    line = train(3, *runs.TOY, '--steps', 300)
+    line = train(3, *COLLECT, '--steps', 300)
     assert line.startswith(f'error: No checkpoint in {logdir}/checkpoints is ')
     assert runs.tree(logdir, 'failure.json') == before
     assert failure(logdir)['exit_code'] == 3
@@ -551,23 +539,23 @@ class TestRun:
   @pytest.mark.fault(19)
   @pytest.mark.parametrize('words, value, message', [
       ('driver', None, "KeyError: 'driver'"),
-      ('replay next_seq', None, "KeyError: 'next_seq'"),
-      ('every log', None, "KeyError: 'log'"),
-      ('datasets train rng', 'x', ''),
+      late('replay next_seq', None, "KeyError: 'next_seq'"),
+      late('every log', None, "KeyError: 'log'"),
+      late('datasets train rng', 'x', ''),
       ('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
                            'actions': [0, 99], 'digest': ''}] * 2,
        'ValueError: action 99 is not below 2'),
-      ('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
-                           'actions': [-1], 'digest': ''}] * 2,
-       'ValueError: action -1 is not below 2'),
+      late('driver workers', [{'episode': 1, 'running': True, 'seed': 3,
+                               'actions': [-1], 'digest': ''}] * 2,
+           'ValueError: action -1 is not below 2'),
       ('step', 'x', "TypeError: 'step' is 'x'"),
-      ('due train', 'x', "TypeError: 'due train' is 'x'"),
-      ('best', [1], r"TypeError: 'best' is [1]"),
-      ('pending', [3], 'TypeError: ')])
+      late('due train', 'x', "TypeError: 'due train' is 'x'"),
+      late('best', [1], "TypeError: 'best' is [1]"),
+      late('pending', [3], 'TypeError: ')])
   def test_odd_states_with_a_right_checksum(
-      self, trained, tmp_path, train, words, value, message):
+      self, stored, tmp_path, train, words, value, message):
     logdir = tmp_path / 'run'
-    shutil.copytree(trained, logdir)
+    shutil.copytree(stored, logdir)
     path = runs.newest(logdir).path
     state = json.loads((path / 'state.json').read_text())
     *parents, last = words.split()
@@ -579,37 +567,37 @@ class TestRun:
     (path / 'state.json').write_text(json.dumps(state))
     runs.resign(path)
     before = runs.tree(logdir)
-    line = train(3, *runs.TOY, '--steps', 300)
+    line = train(3, *COLLECT, '--steps', 300)
     assert line.startswith(f'error: Can not go on with checkpoint {path}: ')
     assert message in line
     assert runs.tree(logdir, 'failure.json') == before
 
   @pytest.mark.fault(4)
-  def test_a_pickled_array_is_not_loaded(self, trained, tmp_path, train):
+  def test_a_pickled_array_is_not_loaded(self, stored, tmp_path, train):
     logdir = tmp_path / 'run'
-    shutil.copytree(trained, logdir)
+    shutil.copytree(stored, logdir)
     path = runs.newest(logdir).path
     np.savez(path / 'arrays.npz', policy_0=np.array([Touch(tmp_path / 'it')]))
     runs.resign(path)
-    line = train(3, *runs.TOY, '--steps', 300)
+    line = train(3, *COLLECT, '--steps', 300)
     assert 'Object arrays cannot be loaded when allow_pickle=False' in line
     assert not (tmp_path / 'it').exists()
 
   @pytest.mark.fault(19)
   @pytest.mark.parametrize('gone', [
-      ['checkpoints'], ['checkpoints', 'metrics.jsonl'],
-      ['checkpoints', 'train_episodes'],
-      ['checkpoints', 'metrics.jsonl', 'run.json'],
+      ['checkpoints', 'metrics.jsonl'], late(['checkpoints']),
+      late(['checkpoints', 'train_episodes']),
+      late(['checkpoints', 'metrics.jsonl', 'run.json']),
       ['checkpoints', 'train_episodes', 'eval_episodes', 'config.yaml']])
   def test_lost_checkpoints_are_not_made_up_for(
-      self, trained, tmp_path, train, gone):
+      self, stored, tmp_path, train, gone):
     logdir = tmp_path / 'run'
-    shutil.copytree(trained, logdir)
+    shutil.copytree(stored, logdir)
     for name in gone:
       path = logdir / name
       shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = runs.tree(logdir)
-    line = train(3, *runs.TOY, '--steps', 300)
+    line = train(3, *COLLECT, '--steps', 300)
     assert line.startswith(f'error: The run in {logdir} has ')
     assert 'but no checkpoint. Put back a copy' in line
     assert ('up to step 0,' in line) == ('metrics.jsonl' in gone)
@@ -618,16 +606,16 @@ class TestRun:
 
   @pytest.mark.fault(21)
   def test_another_architecture_changes_nothing(
-      self, trained, tmp_path, capsys):
+      self, stored, tmp_path, capsys):
     logdir = tmp_path / 'run'
-    shutil.copytree(trained, logdir)
+    shutil.copytree(stored, logdir)
     path = logdir / 'config.yaml'  # Else the changed key alone is an error.
     text = path.read_text()
     path.write_text(text.replace('deter: 32', 'deter: 48'))
     assert path.read_text() != text
     before = runs.tree(logdir)
     words = [
-        '--logdir', logdir, *runs.TOY, '--rssm.deter', 48, '--deterministic',
+        '--logdir', logdir, *COLLECT, '--rssm.deter', 48, '--deterministic',
         False]
     assert cli.main(list(map(str, words))) == 3
     err = capsys.readouterr().err

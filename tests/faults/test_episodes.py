@@ -383,6 +383,7 @@ def test_episodes_shorter_than_minlen_are_an_error_of_usage(train, tmp_path):
 
 
 @pytest.mark.fault(10)
+@pytest.mark.minutes
 def test_one_short_episode_does_not_end_a_run_with_a_good_one(
     launcher, tmp_path):
   logdir = tmp_path / 'run'
