@@ -8,6 +8,7 @@ import datetime
 import os
 import pathlib
 import re
+import signal
 import sys
 import traceback
 
@@ -71,6 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
       return _fail(error, error.exit_code, arguments)
     traceback.print_exc()
   return 1
+
+
+def command() -> None:
+  """Runs the command and ends the process with its exit status.
+
+  The end of TensorFlow takes a while, and more signals change nothing then.
+  """
+  status = main()
+  for number in signal.SIGINT, signal.SIGTERM:
+    signal.signal(number, signal.SIG_IGN)
+  sys.exit(status)
 
 
 def _fail(error, status: int, arguments: Sequence[str]) -> int:

@@ -174,6 +174,25 @@ def test_more_signals_during_the_save(
   runs.assert_steps_increase(logdir)
 
 
+# Signals while the interpreter ends, which takes a while with TensorFlow.
+LATE = """
+import atexit, os, signal
+from dreamerv2_tf import cli
+def late():
+  for number in signal.SIGTERM, signal.SIGINT:
+    os.kill(os.getpid(), number)
+atexit.register(late)
+cli.main = lambda: 75
+cli.command()
+"""
+
+
+@pytest.mark.fault(27)
+def test_more_signals_after_the_save(python):
+  result = python('-c', LATE)
+  assert (result.returncode, result.stderr) == (75, '')
+
+
 @pytest.mark.fault(28)
 def test_a_signal_while_running_episodes_are_repeated(launcher, tmp_path):
   logdir = tmp_path / 'run'
