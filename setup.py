@@ -56,6 +56,6 @@ setuptools.setup(
         'test': TEST, 'dev': [*TEST, 'build>=1'], 'envpool': ENVPOOL,
         'results': PLOTS, 'profile': ['xprof>=2.24,<2.25'],
         'baselines': ['stable-baselines3>=2.9,<2.10']},
-    entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:main']},
+    entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:command']},
     cmdclass={'build_py': BuildWithConfigs},
 )

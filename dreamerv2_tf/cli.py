@@ -5,17 +5,17 @@ TensorFlow and the environments are imported after parsing, by the loops.
 
 from collections.abc import Sequence
 import datetime
-import errno
 import os
 import pathlib
 import re
+import signal
 import sys
 import traceback
 
 from . import __version__, startup
 from . import config as configlib
 from .config import Config
-from .errors import ConfigError, DreamerError, Interrupted, StorageError
+from .errors import ConfigError, DreamerError, Interrupted, for_user
 from .schema import suggest
 
 USAGE = """\
@@ -63,25 +63,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _dispatch(arguments)
   except KeyboardInterrupt:
     return _fail(Interrupted('Interrupted.', 130), 130, arguments)
-  except DreamerError as error:
-    return _fail(error, error.exit_code, arguments)
   except BrokenPipeError:  # The reader, such as head, has seen enough.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-  except MemoryError:
-    return _fail(
-        'out of memory; lower replay.ram, dataset.batch or envs',
-        StorageError.exit_code, arguments)
-  except OSError as error:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
-                       errno.EACCES):
-      return _fail(error, StorageError.exit_code, arguments)
-    if error.errno == errno.ENAMETOOLONG:
-      return _fail(error, ConfigError.exit_code, arguments)
-    traceback.print_exc()
-  except Exception:
+  except Exception as raised:
+    error = for_user(raised)
+    if isinstance(error, DreamerError):
+      return _fail(error, error.exit_code, arguments)
     traceback.print_exc()
   return 1
+
+
+def command() -> None:
+  """Runs the command and ends the process with its exit status.
+
+  The end of TensorFlow takes a while, and more signals change nothing then.
+  """
+  status = main()
+  for number in signal.SIGINT, signal.SIGTERM:
+    signal.signal(number, signal.SIG_IGN)
+  sys.exit(status)
 
 
 def _fail(error, status: int, arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from dreamerv2_tf import cli
 from dreamerv2_tf.run import checkpoint as checkpointlib
 from dreamerv2_tf.run import train
 from dreamerv2_tf.run.checkpoint import Checkpoints
@@ -37,6 +38,13 @@ def start(logdir, *arguments, command='train', env=None, **kwargs):
   return subprocess.Popen(
       [sys.executable, '-m', 'dreamerv2_tf', command, '--logdir', str(logdir),
        *map(str, arguments)], text=True, env=env, **kwargs)
+
+
+def here(logdir, *arguments):
+  """Trains in this process, which stays as it was; returns the exit status."""
+  return cli.main([
+      '--logdir', str(logdir), *map(str, arguments), '--deterministic',
+      'False'])
 
 
 def finish(process, status, timeout=300):
@@ -142,11 +150,12 @@ def assert_equal(one, other):
       assert all(np.array_equal(a[key], b[key]) for key in a)
 
 
-def resign(path):
-  """Makes the checksums of an edited checkpoint right again."""
+def resign(path, **changes):
+  """Changes a manifest and makes the checksums of its folder right again."""
   manifest = json.loads((path / 'MANIFEST.json').read_text())
   for name in manifest['files']:
     manifest['files'][name] = checkpointlib._entry(path / name)
+  manifest.update(changes)
   (path / 'MANIFEST.json').write_text(
       json.dumps(checkpointlib.sign(manifest)))
 

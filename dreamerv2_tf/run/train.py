@@ -77,7 +77,8 @@ def run(
       raise
     except BaseException as error:
       if folder.config_path.exists():
-        folder.failure(error, trainer and int(trainer.step))
+        folder.failure(
+            errors.for_user(error), trainer and int(trainer.step))
       raise
 
 
@@ -199,7 +200,7 @@ class Trainer:
       Interrupted: a signal came; the state is saved.
     """
     if self._saved is None:
-      self._save()  # From now on, a run without a checkpoint has lost it.
+      self._save(must=True)  # A run without a checkpoint has lost it.
     while True:
       if not self._collects_randomly():
         self._pretrain()

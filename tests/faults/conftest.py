@@ -5,19 +5,10 @@ import shutil
 import pytest
 import runs
 
-from dreamerv2_tf import cli
-
-FAST = ('--deterministic', 'False')  # Leaves this process as it was.
-
 # Collects without learning: files, folders and environments are as in any run.
 COLLECT = (
     *runs.TOY, '--prefill', 1000, '--steps', 60, '--checkpoint_every', 20,
     '--envs_parallel', 'none')
-
-
-def command(logdir, *arguments):
-  """Runs the command here; returns its exit status."""
-  return cli.main(['--logdir', str(logdir), *map(str, (*arguments, *FAST))])
 
 
 @pytest.fixture
@@ -26,7 +17,7 @@ def train(tmp_path, capsys):
   """
 
   def call(status, *arguments, logdir=tmp_path / 'run'):
-    assert command(logdir, *arguments) == status, capsys.readouterr()
+    assert runs.here(logdir, *arguments) == status, capsys.readouterr()
     lines = capsys.readouterr().err.strip().splitlines()
     lines = [x for x in lines if not x.startswith('No --configs: settings fr')]
     assert len(lines) == (status != 0), lines
@@ -60,7 +51,7 @@ def collect():
 def original(tmp_path_factory):
   """A finished run of these flags; tests work on copies of it."""
   logdir = tmp_path_factory.mktemp('collected') / 'run'
-  assert command(logdir, *COLLECT) == 0
+  assert runs.here(logdir, *COLLECT) == 0
   return logdir
 
 

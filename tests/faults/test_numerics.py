@@ -3,7 +3,6 @@
 import json
 import shutil
 
-from conftest import command
 import numpy as np
 import pytest
 import runs
@@ -25,7 +24,7 @@ def failure(logdir):
 def diverged(tmp_path_factory):
   """A run whose loss became NaN soon after step 60."""
   logdir = tmp_path_factory.mktemp('diverged') / 'run'
-  assert command(logdir, *LEARN, '--critic_opt.lr', 1e30) == 5
+  assert runs.here(logdir, *LEARN, '--critic_opt.lr', 1e30) == 5
   return logdir
 
 
