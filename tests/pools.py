@@ -37,8 +37,19 @@ def stat(pid):
 
 
 def children(pid):
+  """Ids of the environment workers that a process has started."""
   pids = [int(path.name) for path in pathlib.Path('/proc').glob('[0-9]*')]
-  return [child for child in sorted(pids) if (stat(child) or (0, 0))[1] == pid]
+  return [
+      child for child in sorted(pids) if (stat(child) or (0, 0))[1] == pid
+      and 'dreamerv2_tf.envs.worker' in words(child)]
+
+
+def words(pid):
+  """Returns the command line of a process, nothing if it is gone."""
+  try:
+    return pathlib.Path(f'/proc/{pid}/cmdline').read_text().split('\0')
+  except OSError:
+    return []
 
 
 def gone(pids):
