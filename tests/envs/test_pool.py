@@ -363,28 +363,6 @@ def test_close_waits_for_no_worker_that_hangs():
   assert len(pids) == 2 and gone(pids)
 
 
-@pytest.mark.parametrize('fault', ['hang', 'stop'])
-def test_workers_end_with_a_killed_parent(fault):
-  script = textwrap.dedent(f"""
-      import sys, time
-      sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'envs')!r}]
-      import test_pool as t
-      make = t.factory('Fault', fault={fault!r}, at=1, seeds=(7,))
-      pool = t.envs.Pool(make, 2)
-      t.run(pool, ('reset', 7), ('reset', 8))
-      pool.send([t.ACTION, t.ACTION])
-      print('ready', flush=True)
-      time.sleep(3600)
-      """)
-  with subprocess.Popen(
-      [sys.executable, '-c', script], stdout=subprocess.PIPE, text=True,
-      env={**os.environ, 'PYTHONPATH': str(TESTS.parent)}) as parent:
-    assert parent.stdout.readline() == 'ready\n'
-    pids = children(parent.pid)
-    parent.kill()
-    assert len(pids) == 2 and gone(pids)
-
-
 def test_workers_hold_no_file_of_the_trainer(tmp_path):
   with open(tmp_path / 'lock', 'w') as file:
     os.set_inheritable(file.fileno(), True)
