@@ -122,28 +122,6 @@ def test_frames_come_with_rows():
     assert [frame.max() for frame in pool.frames[0]] == [1]
 
 
-@pytest.mark.parametrize('fault', ['hang', 'stop'])
-def test_workers_end_with_a_killed_parent(fault):
-  script = textwrap.dedent(f"""
-      import sys, time
-      sys.path.insert(0, {str(TESTS)!r})
-      import pools as t
-      make = t.factory('Fault', fault={fault!r}, at=1, seeds=(7,))
-      pool = t.envs.Pool(make, 2)
-      t.run(pool, ('reset', 7), ('reset', 8))
-      pool.send([t.ACTION, t.ACTION])
-      print('ready', flush=True)
-      time.sleep(3600)
-      """)
-  with subprocess.Popen(
-      [sys.executable, '-c', script], stdout=subprocess.PIPE, text=True,
-      env={**os.environ, 'PYTHONPATH': str(TESTS.parent)}) as parent:
-    assert parent.stdout.readline() == 'ready\n'
-    pids = children(parent.pid)
-    parent.kill()
-    assert len(pids) == 2 and gone(pids)
-
-
 def test_ctrl_c_is_for_the_trainer_alone():
   with envs.Pool(factory(length=9), 1) as pool:
     run(pool, ('reset', 1))
