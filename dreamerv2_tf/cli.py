@@ -161,7 +161,7 @@ def _eval(arguments):
       checkpoint=options.checkpoint, json=options.json,
       video=options.video or None, envs=options.envs or None,
       overrides=overrides, trust=options.trust,
-      keep=not options.pretrained) or 0
+      keep=pretrained.HERE not in logdir.resolve().parents) or 0
 
 
 def _evaluated(options):

@@ -2,9 +2,9 @@
 
 The agent drives one scenario. Above: what happened. Below: the world model,
 which sees the first observations and then dreams open loop under the same
-actions, of images as its decoder shows them, of vehicles (Kinematics) as cars on
-a road; between decisions, cars are drawn on the straight line from one to the
-next. After so many steps the model sees one observation and dreams on.
+actions: images, as its decoder shows them, or vehicles (Kinematics), drawn as
+cars on a road and, between decisions, on the straight line from one place to
+the next. After so many steps the model sees one observation and dreams on.
 """
 
 from collections.abc import Mapping, Sequence
