@@ -108,24 +108,13 @@ def film(
   dreamed, distance = dream(
       agent, episode, key, options.context, options.ahead, options.seed)
   crashed = episode.get('log_crashed', np.zeros(len(dreamed))) > 0
-  shown = [
-      ('truth', episode[key], crashed, _actions(episode, names)),
-      ('dream', dreamed, np.zeros_like(crashed), [
-          f'blind for {n} {"steps" if n > 1 else "step"}' if n
-          else 'the model looks' for n in distance])]
-  panels = []
-  for title, rows, red, texts in shown:
-    if road:
-      texts = [
-          f'{road.cars(row)[0, 2]:.0f} m/s   {text}'
-          for text, row in zip(texts, rows)]
-    frames = road.film(rows, red) if road else _enlarged(rows)
-    count = BETWEEN if road else 1
-    texts = [f'{title}   {text}' for text in texts for _ in range(count)]
-    texts = texts[:len(frames)]
-    # The band of the caption lies below; here it comes first.
-    panels.append(np.roll(videolib.annotate(frames, texts, BAND, 15), BAND, 1))
-  return np.concatenate(panels, 1), count * options.fps
+  looks = [
+      f'blind for {n} {"steps" if n > 1 else "step"}' if n
+      else 'the model looks' for n in distance]
+  panels = [
+      _panel('truth', road, episode[key], crashed, _actions(episode, names)),
+      _panel('dream', road, dreamed, np.zeros_like(crashed), looks)]
+  return np.concatenate(panels, 1), options.fps * (BETWEEN if road else 1)
 
 
 def dream(
@@ -314,9 +303,19 @@ def _highway(config):
   return names, road
 
 
-def _enlarged(images):
-  frames = videolib.displayable(images)
-  return videolib.enlarge(frames, max(1, WIDTH // frames.shape[2]))
+def _panel(title, road, rows, crashed, texts):
+  """Draws images, or vectors on a road, below a caption for each row."""
+  if road:
+    frames, count = road.film(rows, crashed), BETWEEN
+    texts = [
+        f'{road.cars(row)[0, 2]:.0f} m/s   {text}'
+        for text, row in zip(texts, rows)]
+  else:
+    frames, count = videolib.displayable(rows), 1
+    frames = videolib.enlarge(frames, max(1, WIDTH // frames.shape[2]))
+  texts = [f'{title}   {text}' for text in texts for _ in range(count)]
+  frames = videolib.annotate(frames, texts[:len(frames)], BAND, 15)
+  return np.roll(frames, BAND, 1)  # The band, which lies below, comes first.
 
 
 def _actions(episode, names):

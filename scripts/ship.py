@@ -314,7 +314,7 @@ def _limits(card):
   if card['dtype'] != 'float32':
     lines.append(
         f"- Scores are those of the run in float32. Stored as {card['dtype']}, "
-        'single episodes may go otherwise; means stay within their intervals.')
+        'single episodes may go otherwise.')
   return lines + [f'- {card["note"]}'] * bool(card['note'])
 
 
