@@ -39,6 +39,7 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='MIT',
     packages=setuptools.find_packages(include=['dreamerv2_tf*']),
+    package_data={'dreamerv2_tf.pretrained': ['*/*']},
     python_requires='>=3.11',
     install_requires=[
         'cloudpickle>=3',

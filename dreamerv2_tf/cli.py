@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 
-from . import __version__, startup
+from . import __version__, pretrained, startup
 from . import config as configlib
 from .config import Config
 from .errors import ConfigError, DreamerError, Interrupted, for_user
@@ -20,7 +20,7 @@ from .schema import suggest
 
 USAGE = """\
 usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
-       dreamerv2 eval --logdir DIR [--episodes N] ...
+       dreamerv2 eval --logdir DIR|--pretrained NAME [--episodes N] ...
        dreamerv2 [train|eval] --help
        dreamerv2 --version
 """
@@ -35,6 +35,8 @@ TRAIN = {
 }
 EVAL = {
     'logdir': ('', 'Folder of the run.'),
+    'pretrained': (
+        '', 'Instead of a run: an agent that comes with this package.'),
     'episodes': (100, 'Episodes to run.'),
     'seed': (10000, 'Seed of the first episode; the next has the next seed.'),
     'checkpoint': ('latest', 'latest, best or the step of a checkpoint.'),
@@ -135,8 +137,12 @@ def _eval(arguments):
   options, presets, overrides = configlib.parse(EVAL, arguments)
   if presets:
     raise ConfigError('eval takes the settings of the run, no --configs.')
-  if not options.logdir:
-    raise ConfigError('eval needs the folder of a run: --logdir DIR.')
+  if bool(options.logdir) == bool(options.pretrained):
+    raise ConfigError(
+        '--pretrained is an agent of this package and --logdir a run: give one '
+        'of them.' if options.logdir else
+        'eval needs the folder of a run: --logdir DIR, or an agent that comes '
+        'with this package: --pretrained NAME.')
   for name, low in ('episodes', 1), ('seed', 0), ('envs', 0):
     if options[name] < low:
       raise ConfigError(
@@ -146,12 +152,8 @@ def _eval(arguments):
         "'checkpoint' must be latest, best or a step such as 5000 but is "
         f"'{options.checkpoint}'."
         + suggest(options.checkpoint, ('latest', 'best')))
-  logdir = pathlib.Path(os.path.expanduser(options.logdir))
+  logdir = _evaluated(options)
   stored = logdir / 'config.yaml'
-  if not stored.is_file():
-    raise ConfigError(
-        f'{logdir}: no run here, config.yaml is missing; give the folder of a '
-        'run as --logdir.')
   configlib.resolve((), overrides, Config.load(stored), flags=(*EVAL,))
   startup.prepare()
   from .run import evaluate
@@ -159,7 +161,26 @@ def _eval(arguments):
       str(logdir), episodes=options.episodes, seed=options.seed,
       checkpoint=options.checkpoint, json=options.json,
       video=options.video or None, envs=options.envs or None,
-      overrides=overrides, trust=options.trust) or 0
+      overrides=overrides, trust=options.trust,
+      keep=pretrained.HERE not in logdir.resolve().parents) or 0
+
+
+def _evaluated(options):
+  """Returns the folder of the run or agent to evaluate."""
+  if options.pretrained:
+    if options.checkpoint != EVAL['checkpoint'][0]:
+      raise ConfigError(
+          'A pretrained agent has one state and no checkpoints: leave out '
+          '--checkpoint.')
+    return pretrained.find(options.pretrained)
+  logdir = pathlib.Path(os.path.expanduser(options.logdir))
+  if not (logdir / 'config.yaml').is_file():
+    known = options.logdir in pretrained.names()
+    raise ConfigError(
+        f'{logdir}: no run here, config.yaml is missing; give the folder of a '
+        'run as --logdir.'
+        + f' Did you mean --pretrained {options.logdir}?' * known)
+  return logdir
 
 
 def _stored(overrides):
@@ -205,8 +226,12 @@ def _help_eval(arguments):
   lines = [
       USAGE, 'Runs episodes on fixed seeds and reports the return. Settings '
       'come from the run;', 'keys such as --env.config.lanes_count 4 change '
-      'them.', '', 'Flags']
+      'them. The result of a run is written', 'into its folder, that of a '
+      'pretrained agent only shown.', '', 'Flags']
   lines += configlib.entries(EVAL)
+  lines += [
+      '', 'Pretrained agents',
+      f"  {', '.join(pretrained.names()) or 'none in this package'}"]
   return _print(lines)
 
 

@@ -86,11 +86,11 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
       'a.gif', '--trust', '--envs', '2', '--precision=32']) == 0
   defaults = dict(
       episodes=100, seed=10000, checkpoint='latest', json=False, video=None,
-      envs=None, overrides=[], trust=False)
+      envs=None, overrides=[], trust=False, keep=True)
   assert calls[0] == ((str(stored),), defaults)
   assert calls[1] == ((str(stored),), dict(
       episodes=10, seed=3, checkpoint='best', json=True, video='a.gif', envs=2,
-      trust=True,
+      trust=True, keep=True,
       overrides=['--env.config.lanes_count', '4', '--precision=32']))
 
 
@@ -106,7 +106,13 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
     (['--break_lock'], "Unknown key 'break_lock'. Did you mean 'break-lock'"),
     (['--rssm.dter', '3'], "Did you mean 'rssm.deter'"),
     (['--logdir'], "'--logdir' needs a value"),
-    (['eval'], 'eval needs the folder of a run: --logdir DIR.'),
+    (['eval'], 'eval needs the folder of a run: --logdir DIR, or an agent'),
+    (['eval', '--logdir', 'a', '--pretrained', 'b'], 'give one of them'),
+    (['eval', '--pretrained', 'no_such'],
+     "There is no pretrained agent 'no_such'. Pretrained agents: "),
+    (['eval', '--pretrained', '../pretrained'], 'There is no pretrained agent'),
+    (['eval', '--pretrained', 'a', '--checkpoint', 'best'],
+     'A pretrained agent has one state'),
     (['eval', '--logdir', 'nowhere'], 'nowhere: no run here'),
     (['eval', '--configs', 'highway'], 'eval takes the settings of the run'),
     (['eval', '--logdir', '.', '--episodes', '0'], "'episodes' must be at lea"),

@@ -21,6 +21,7 @@ from ..config import Config
 from ..data.driver import Driver
 from ..report import video as videolib
 from . import trust as trustlib
+from . import weights as weightslib
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -35,7 +36,7 @@ def run(
     logdir: str, *, episodes: int = 100, seed: int = 10_000,
     checkpoint: str = 'latest', json: bool = False, video: str | None = None,
     envs: int | None = None, overrides: Sequence[str] = (),
-    trust: bool = False) -> None:
+    trust: bool = False, keep: bool = True) -> None:
   """Evaluates a checkpoint, prints the result and writes it into the folder.
 
   Args:
@@ -49,6 +50,7 @@ def run(
       not depend on it, up to rounding.
     overrides: command line words that change the run's configuration.
     trust: run code that the settings of the run name, see `trust.check`.
+    keep: write the result; False leaves the folder as it is.
 
   Raises:
     ConfigError, StateError, EnvError, StorageError: see `errors`.
@@ -67,18 +69,20 @@ def run(
         pool, policy, seeds, film, progress=show_progress(episodes))
     fps = pool.fps
   record = make_record(config, results, seed, step)
+  path = record_path(folder, step, seed, episodes, overrides)
   try:
     if frames:
       videolib.save_gif(video, np.stack(frames), fps)
     elif video:
       log.warning('No video: scenario %d could not be run.', seed)
-    path = record_path(folder, step, seed, episodes, overrides)
-    write(path, record, results, overrides)
+    if keep:
+      write(path, record, results, overrides)
   except OSError as error:
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
         f'{jsonlib.dumps(record)}.') from error
-  print(_text(record, path, video), flush=True)
+  written = [str(path)] * keep + [str(video)] * bool(frames)
+  print(_text(record, written), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
 
@@ -125,8 +129,8 @@ def load_agent(
   """Builds the agent of a run with the variables of a checkpoint.
 
   Args:
-    logdir: run folder; nothing is written.
-    checkpoint: latest, best or a step.
+    logdir: run folder, or one of `weights`; nothing is written.
+    checkpoint: latest, best or a step; of weights, latest.
     overrides: command line words that change the run's configuration.
     env: that the run was trained in, whose spaces are read; None makes the
       one of its task.
@@ -163,15 +167,24 @@ def load_agent(
   startup.import_tensorflow()
   from .. import tfutils
   from ..agent import Agent
-  from .checkpoint import Checkpoints
   tfutils.prepare_gpus()
-  checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
-  record = checkpoints.find(checkpoint)
+  step, restore = _find(logdir, checkpoint)
   agent = Agent(
       config, env.obs_space, env.act_space, adapter=env.adapter,
       actions=env.actions)
-  checkpoints.restore(record, agent)
-  return agent, config, record.step
+  restore(agent)
+  return agent, config, step
+
+
+def _find(logdir, checkpoint):
+  """Returns the step of what is stored, and what sets an agent to it."""
+  if weightslib.held(logdir):
+    step = weightslib.step(logdir, checkpoint)
+    return step, functools.partial(weightslib.restore, logdir)
+  from .checkpoint import Checkpoints
+  checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
+  record = checkpoints.find(checkpoint)
+  return record.step, functools.partial(checkpoints.restore, record)
 
 
 def factory(
@@ -379,7 +392,7 @@ def _return(episode):
   return float(episode['reward'].astype(np.float64).sum())
 
 
-def _text(record, path, video):
+def _text(record, written):
   interval = ''
   if record['return_ci95']:
     low, high = record['return_ci95']
@@ -395,5 +408,6 @@ def _text(record, path, video):
     lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")
   if record['speed_mean'] is not None:
     lines.append(f"Speed         {record['speed_mean']:.1f} m/s")
-  lines.append(f'Written to    {path}' + (f' and {video}' if video else ''))
+  if written:
+    lines.append(f"Written to    {' and '.join(written)}")
   return '\n'.join(lines)

@@ -20,6 +20,7 @@ import traceback
 from typing import Self
 
 from .. import errors, files
+from . import weights
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ class RunDir:
 
     Raises:
       ConfigError: the name can not be that of a folder.
-      StateError: parts of the folder are symbolic links.
+      StateError: parts of the folder are symbolic links, or it is one of
+        `weights`.
       StorageError: the folder can not be created or written.
       LockedError: another process writes here; nothing was changed.
     """
@@ -77,6 +79,11 @@ class RunDir:
       self._created = [
           path for path in (self.path, *self.path.parents)
           if not path.exists()]
+      if weights.held(self.path):
+        raise errors.StateError(
+            f'{self.path} holds the networks of an agent without the rest of '
+            'its training, which can not go on from them. Give another '
+            '--logdir.')
       self.path.mkdir(parents=True, exist_ok=True)
       check_links(self.path)
       self._new = not (self.path / 'lock').exists()
