@@ -21,6 +21,7 @@ from ..data.replay import Replay
 from ..report import logger as loglib
 from ..report.means import Scales
 from . import evaluate, rundir
+from .clock import Clock
 from .stop import Stop
 
 log = logging.getLogger('dreamerv2_tf')
@@ -163,8 +164,7 @@ class Trainer:
     self._late = []  # Metrics of cut episodes, for the next step's row.
     self._saved = None  # Step of the last checkpoint.
     self._written = 0  # Step up to which the metrics are in the outputs.
-    self._began = began
-    self._earlier = 0.0  # Seconds that the starts before this one took.
+    self._clock = Clock(began)
     self._logged = self._improved = self._warned = False
     self._pending = []
     self._scales = Scales()
@@ -311,9 +311,14 @@ class Trainer:
     self._learner.begin(self._datasets['train'], count, int(self.step))
 
   def _evaluate(self):
-    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
+    """Scores the policy as it is now; none of that is time of training."""
     self._learner.finish()
     self._stop_if_asked()
+    with self._clock.evaluating():
+      self._score()
+
+  def _score(self):
+    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
     config = self._config
     episodes, frames = self._run_scenarios()
     self._due['eval'] = False
@@ -327,7 +332,7 @@ class Trainer:
         'length': result['length_mean'], 'crash_rate': result['crash_rate'],
         'speed': result['speed_mean'], 'eps': len(episodes),
         'env_failures': self._eval_pool.failures, **_totals(self._eval_replay)}
-    self._logger.add({'time_total': self._seconds()})
+    self._logger.add(self._clock.metrics())
     self._logger.add(
         {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
     self._add_videos('eval', episodes[0])
@@ -412,15 +417,10 @@ class Trainer:
     self._logger.add({
         **self._driver.stats(),
         'checkpoint_failures': self._checkpoints.failures,
-        'time_total': self._seconds(),
-        **self._learner.take_times(),
+        **self._clock.metrics(), **self._learner.take_times(),
         'time_replay': self._datasets['train'].take_wait()})
     self._report('train')
     self._logged = True
-
-  def _seconds(self):
-    """Seconds that the run took so far, without the pauses between starts."""
-    return self._earlier + time.monotonic() - self._began
 
   def _stop_if_asked(self):
     number = self._stop.signal
@@ -525,8 +525,7 @@ class Trainer:
     state = {
         'step': int(self.step), 'written': self._written,
         'best': self._best, 'best_step': self._best_step,
-        'due': self._due, 'seconds': self._seconds(),
-        'seed': self._config.seed,
+        'due': self._due, **self._clock.state(), 'seed': self._config.seed,
         'pretrained': self._pretrained, 'policy': self._policy,
         'learner': self._learner.state(), 'pending': self._logger.state(),
         'every': {k: v.state() for k, v in self._every.items()},
@@ -610,7 +609,7 @@ class Trainer:
     self._best = self._marked = state['best']
     self._best_step = state.get('best_step')
     self._saved = record.step
-    self._earlier = state['seconds']
+    self._clock.load_state(state)
     if not newer:
       self._written = state['written']
       self._pending = state['pending']
