@@ -196,7 +196,7 @@ class Replay:
     return self._add(episode, arrays)
 
   def add_episode(self, episode: Mapping[str, Any]) -> bool:
-    """Stores a complete episode.
+    """Stores a complete episode; its arrays stay those of the caller.
 
     Args:
       episode: {key: [rows, ...]}; observations, action, reward, is_first,
@@ -210,7 +210,8 @@ class Replay:
       StorageError: the disk stayed full.
     """
     steps = max(0, len(episode.get('action', ())) - 1)
-    return self._add(Episode(steps=steps), episode)
+    return self._add(Episode(steps=steps), {
+        key: np.array(value) for key, value in episode.items()})
 
   def dataset(self, batch: int, length: int, prefetch: int = 2) -> 'Dataset':
     """Returns an endless iterator over batches, each with its own randomness.

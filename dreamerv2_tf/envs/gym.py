@@ -14,10 +14,11 @@ import numpy as np
 from ..errors import ConfigError, DreamerError, EnvError, NonFiniteError
 from ..schema import suggest
 
-# Keys that rows, losses and metrics need, or that np.savez gives a meaning.
+# Keys that rows, losses and metrics need.
 RESERVED = (
     'action', 'reward', 'discount', 'kl', 'is_first', 'is_last', 'is_terminal',
-    'model', 'actor', 'critic', 'expl', 'file')
+    'model', 'actor', 'critic', 'expl', 'expl_actor', 'expl_critic',
+    'expl_expl', 'ahead_reward', 'ahead_discount')
 log = logging.getLogger(__name__)
 
 MAX_COMBINATIONS = 512
@@ -138,7 +139,7 @@ class Env:
     """Closes the environment; what that raises is only a warning."""
     try:
       self._env.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
       log.warning('Closing %r raised %r.', self.name, error)
 
   def _reset(self, seed):
@@ -274,6 +275,12 @@ class Adapter:
             f"Observation key '{key}' is reserved or there twice. Rename it in"
             ' the environment, for example with a TransformObservation '
             'wrapper.')
+      for other in self._leaves:
+        short, long = sorted([key, other], key=len)
+        if long == f'ahead_{short}':
+          raise ConfigError(
+              f"The observation keys '{short}' and '{long}' give two losses one"
+              ' name. Rename one in the environment.')
       self._leaves[key] = _Leaf(path, leaf, scale, axes, bounds)
       self.advice += self._leaves[key].advice()
     self.spaces = {key: leaf.out for key, leaf in self._leaves.items()}

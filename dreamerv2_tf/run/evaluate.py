@@ -109,6 +109,17 @@ def record_path(
   return folder / f'{name}.json'
 
 
+def read_record(path: pathlib.Path) -> dict[str, Any] | None:
+  """Returns what `write` left in a file; None if it is not there or no such."""
+  try:
+    record = files.parse_object(path.read_bytes())
+    for name in 'return_mean', 'return_std', 'episodes':
+      float(record[name])
+  except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    return None
+  return record
+
+
 def write(
     path: pathlib.Path, record: Mapping[str, Any], episodes: Sequence[Episode],
     overrides: Sequence[str] = ()) -> None:
@@ -163,13 +174,14 @@ def load_agent(
   startup.import_tensorflow()
   from .. import tfutils
   from ..agent import Agent
-  from .checkpoint import Checkpoints
+  from . import checkpoint as checkpointlib
   tfutils.prepare_gpus()
-  checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
+  checkpoints = checkpointlib.Checkpoints(
+      logdir / 'checkpoints', readonly=True)
   record = checkpoints.find(checkpoint)
   agent = Agent(
-      config, env.obs_space, env.act_space, adapter=env.adapter,
-      actions=env.actions)
+      config, checkpointlib.observations(record.manifest, env.obs_space),
+      env.act_space, adapter=env.adapter, actions=env.actions)
   checkpoints.restore(record, agent)
   return agent, config, record.step
 
@@ -200,7 +212,7 @@ def make_pool(
   return envlib.Pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
-      on_bad_data=config.on_bad_data, stop=stop)
+      on_bad_data=config.on_bad_data, stop=stop, seed=config.seed)
 
 
 def collect(

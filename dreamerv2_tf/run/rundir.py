@@ -344,6 +344,21 @@ def reached(logdir: pathlib.Path) -> tuple[bool, int]:
   return begun, last
 
 
+def went_on(logdir: pathlib.Path) -> bool:
+  """Tells whether a run once had checkpoints beyond step 0.
+
+  Its history and the names of its evaluations say so, whatever else was lost.
+  """
+  steps = [
+      int(match[1]) for path in logdir.glob('eval-*.json')
+      if (match := re.match(r'eval-(\d{1,15})-', path.name))]
+  with contextlib.suppress(
+      OSError, ValueError, KeyError, TypeError, OverflowError):
+    steps += [int(entry['step']) for entry in _read(
+        logdir / 'run.json')['history']]
+  return any(step > 0 for step in steps)
+
+
 def versions() -> dict[str, str | None]:
   """Returns the versions of this package and those that decide its results."""
   names = (

@@ -1,7 +1,6 @@
 """The training loop: collects, learns, evaluates, logs and saves."""
 
 from collections.abc import Callable, Mapping
-import contextlib
 import functools
 import hashlib
 import json
@@ -130,14 +129,17 @@ class Trainer:
     self._folder = folder.path
     self._eval_pool = None
     from ..agent import Agent
-    from .checkpoint import Checkpoints
+    from . import checkpoint as checkpointlib
     from .learner import Learner
     from .profile import Profile
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
-    self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
-    self._checkpoints = Checkpoints(
-        self._folder / 'checkpoints', config.checkpoint_keep)
+    checkpoints = self._folder / 'checkpoints'
+    self.agent = Agent(
+        config, checkpointlib.order(checkpoints, self._pool.obs_space),
+        self._pool.act_space)
+    self._checkpoints = checkpointlib.Checkpoints(
+        checkpoints, config.checkpoint_keep)
     # Evaluation takes a tenth of the memory, and another of the capacity.
     self._replay = self._open_replay('train_episodes', 1, 0.9)
     self._eval_replay = self._open_replay('eval_episodes', 10, 0.1)
@@ -231,9 +233,13 @@ class Trainer:
     self._terminal.message(self._summary(self._final_evaluation()))
 
   def _endless(self):
-    """Returns whether prefill is over and no episode has ended yet."""
+    """Returns whether prefill is over and nothing came to be learned from.
+
+    With `replay.ongoing`, that may be an episode that never ends.
+    """
     return int(self.step) >= self._config.prefill and not (
-        self._driver.episodes or self._replay.stats['total_episodes'])
+        self._driver.episodes or self._replay.stats['total_episodes']
+        or int(self.agent.train_calls))
 
   def _warn_if_endless(self):
     if self._endless() and not self._warned:
@@ -358,8 +364,9 @@ class Trainer:
     if not config.eval_every or not int(self.agent.train_calls):
       return None
     path = evaluate.record_path(self._folder, step, EVAL_SEED, config.eval_eps)
-    with contextlib.suppress(OSError, ValueError):
-      return json.loads(path.read_text())
+    record = evaluate.read_record(path)
+    if record:
+      return record
     if self._last is None or self._last[0] != step:
       self._last = step, self._run_scenarios()[0]
     episodes = self._last[1]
@@ -538,6 +545,7 @@ class Trainer:
         **self._learner.arrays()}
     meta = {
         'config_hash': _digest(self._config),
+        'observations': list(self.agent.obs_space),
         'spaces': envs.signature(
             self._pool.obs_space, self._pool.act_space)}
     save = functools.partial(
@@ -644,7 +652,8 @@ class Trainer:
     """Begins a new run, with the episodes that were put into its folder."""
     stats = self._replay.stats
     begun, step = rundir.reached(self._folder)
-    if step or begun and stats['loaded_episodes']:
+    if step or rundir.went_on(self._folder) or (
+        begun and stats['loaded_episodes']):
       raise errors.StateError(
           f"The run in {self._folder} has {stats['loaded_episodes']} episodes "
           f'and metrics up to step {step}, but no checkpoint. Put back a copy '

@@ -632,3 +632,16 @@ def test_starting_reads_no_values(make, tmp_path):
       cwd=pathlib.Path(replaylib.__file__).parents[2]).stdout.split()
   assert int(steps) == 1200 * 100_000
   assert int(read) < 1200 * path.stat().st_size / 4
+
+
+def test_arrays_of_the_caller_may_change_after_they_were_handed_over(make):
+  replay = make(minlen=1)
+  episode = make_episode(4, 6)
+  row = make_rows(5, 6)[0]
+  assert replay.add_episode(episode)
+  replay.add_step(row, worker=1)
+  for array in (*episode.values(), row['code'], row['action']):
+    array[...] = 9
+  batch = next(replay.dataset(1, 7))
+  assert sorted(batch['code'][0].tolist()) == [[4, i] for i in range(7)]
+  assert replay._running[1].rows[0]['code'].tolist() == [5, 0]

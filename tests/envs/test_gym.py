@@ -135,7 +135,13 @@ def test_adapter_never_shares_memory():
     (gym.spaces.Text(3), 'is not supported'),
     (gym.spaces.Dict(reward=gym.spaces.Discrete(2)), "'reward' is reserved"),
     (gym.spaces.Dict(model=gym.spaces.Discrete(2)), "'model' is reserved"),
-    (gym.spaces.Dict(file=gym.spaces.Discrete(2)), "'file' is reserved"),
+    (gym.spaces.Dict(expl_actor=gym.spaces.Discrete(2)),
+     "'expl_actor' is reserved"),
+    (gym.spaces.Dict(ahead_reward=gym.spaces.Discrete(2)),
+     "'ahead_reward' is reserved"),
+    (gym.spaces.Dict(
+        car=gym.spaces.Discrete(2), ahead_car=gym.spaces.Discrete(2)),
+     "'car' and 'ahead_car' give two losses one name"),
     (gym.spaces.Dict(a=gym.spaces.Text(3)), 'is not supported'),
     (gym.spaces.Dict(log_x=gym.spaces.Discrete(2)), "'log_x' is reserved"),
     (gym.spaces.Dict(a_b=gym.spaces.Discrete(2), a=gym.spaces.Dict(
@@ -402,3 +408,13 @@ def test_signature_describes_spaces():
   assert got['image'] == 'uint8 (16, 16, 1)'
   assert got['action'] == 'Discrete(2)'
   assert got['is_last'] == 'bool ()'
+
+
+@pytest.mark.parametrize('names, want', [
+    ([], ['a', 'b', 'c']), (['c', 'a', 'b'], ['c', 'a', 'b']),
+    (['b'], ['b', 'a', 'c']), (['c', 'gone', 'c', 'a'], ['c', 'a', 'b']),
+    (None, ['a', 'b', 'c']), ([['b'], 3, 'c'], ['c', 'a', 'b'])])
+def test_observations_keep_an_order_that_is_remembered(names, want):
+  space = {'b': 2, 'c': 3, 'a': 1}
+  ordered = envs.in_order(space, names)
+  assert list(ordered) == want and ordered == space

@@ -256,3 +256,19 @@ def test_only_vector_tasks_of_highway_are_filmed():
   assert list(train.filmed(config, box(25))) == [train.EVAL_SEED]
   assert not train.filmed(config, box(32, 128, 1))
   assert not train.filmed(resolve(['atari']), box(25))
+
+
+@pytest.mark.parametrize('text', [
+    None, '', '[]', 'null', '"return_mean"', '{"return_mean": 3}', '{"a": 1}',
+    '[' * 100_000, '{"return_mean": "x", "return_std": 0, "episodes": 1}',
+    '{"return_mean": null, "return_std": 0, "episodes": 1}'])
+def test_what_is_no_record_of_an_evaluation_is_not_taken_for_one(
+    text, tmp_path):
+  path = tmp_path / 'eval-1-2-3.json'
+  if text is not None:
+    path.write_text(text)
+  assert evaluate.read_record(path) is None
+  record = {'return_mean': 3.0, 'return_std': 0.5, 'episodes': 2}
+  evaluate.write(path, record, [{'reward': np.float32([0, 3])}])
+  assert evaluate.read_record(path) == {
+      **record, 'overrides': [], 'per_episode': {'return': [3], 'length': [1]}}

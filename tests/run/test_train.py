@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import shutil
 import signal
 import types
 
@@ -25,7 +26,7 @@ LOSSES = (
     'critic_grad_norm')
 TIMES = (
     'fps', 'fps_env', 'time_env', 'time_policy', 'time_wait', 'time_train',
-    'time_replay', 'time_total')
+    'time_replay', 'time_total', 'time_eval')
 KINDS = [('highway_kinematics', 'vector'), ('highway', 'image')]
 
 
@@ -302,3 +303,39 @@ def test_a_run_without_configs_goes_on_with_its_own(kept):
       'logdir': str(logdir), 'task': 'gym_toys:Plan-v0', 'envs': 2})
   assert (config.rssm, config.task, config.envs) == (
       expected.rssm, expected.task, expected.envs)
+
+
+def test_a_history_without_checkpoints_never_begins_from_zero(kept, tmp_path):
+  logdir = tmp_path / 'run'
+  shutil.copytree(kept[0], logdir)
+  for name in 'checkpoints', 'train_episodes', 'eval_episodes':
+    shutil.rmtree(logdir / name)
+  (logdir / 'metrics.jsonl').unlink()
+  before = runs.tree(logdir)
+  _, err = runs.call(logdir, '--steps', 210, status=3)
+  assert 'but no checkpoint. Put back a copy' in err.splitlines()[-1]
+  assert runs.tree(logdir, 'failure.json') == before
+
+
+def test_an_episode_that_never_ends_is_learned_from_while_it_runs(tmp_path):
+  out, err = runs.call(
+      tmp_path / 'run', *runs.TOY, '--env.config.length', 10 ** 6,
+      '--replay.ongoing', 'True', '--steps', 110, '--eval_every', 0)
+  assert 'Done: 110 steps, 0 episodes' in out and 'no episode' not in err
+  assert runs.column(tmp_path / 'run', 'model_loss')
+
+
+def test_another_order_of_observations_changes_nothing(tmp_path):
+  # As another version of the environment may have it, or of Gymnasium.
+  flags = [*runs.TOY, '--task', 'gym_toys:Keys-v0', '--eval_every', 0]
+  begun, one, other = (tmp_path / name for name in ('begun', 'one', 'other'))
+  keys = {'TOY_KEYS': 'long b'}
+  runs.call(begun, *flags, '--steps', 100, env=keys)
+  for logdir in one, other:
+    shutil.copytree(begun, logdir)
+  runs.call(one, *flags, '--steps', 140, env=keys)
+  runs.call(other, *flags, '--steps', 140, env={'TOY_KEYS': 'b long'})
+  (arrays, _), (others, _) = runs.checkpoint(one), runs.checkpoint(other)
+  assert set(arrays) == set(others) and all(
+      np.array_equal(arrays[key], others[key]) for key in arrays)
+  assert runs.newest(other).manifest['observations'][:2] == ['b', 'long']
