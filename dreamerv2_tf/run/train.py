@@ -223,7 +223,7 @@ class Trainer:
             self._learn_if_due)
         if self._due['log']:
           self._log()
-      if not self._collects_randomly():
+      if not (self._collects_randomly() or self._pool.stopped):
         self._due['eval'] |= self._every['eval'](self.step)
     self._save(must=True)
     if self._endless():

@@ -170,6 +170,21 @@ class TestResume:
     assert steps[0] == 0 and 28 < steps[1] < 42
     assert steps[2] == steps[3] == 130 and 210 < steps[4] < 224
 
+  def test_an_environment_that_hangs_changes_nothing(self, toys, tmp_path):
+    folder, _ = toys
+    logdir = tmp_path / 'run'
+    seed = runs.seed_of(12, 1)
+    flags = [
+        *runs.TOY, '--steps', 300, '--env_timeout', 3600,
+        *runs.plan(tmp_path / 'visits', (seed, 1, 'hang'))]
+    process = runs.start(logdir, *flags)
+    runs.wait_for((tmp_path / 'visits' / f'{seed}-now').exists, process)
+    process.send_signal(signal.SIGTERM)
+    runs.finish(process, 75)
+    assert len(runs.newest(logdir).state['driver']['unanswered']) == 2
+    runs.call(logdir, *flags)
+    runs.assert_equal(folder / 'straight', logdir)
+
   def test_messages(self, toys):
     _, messages = toys
     for status, name in (75, 'SIGTERM'), (130, 'SIGINT'):
