@@ -534,6 +534,7 @@ class _Leaf:
         self._low, self._high = low - slack, high + slack
     elif isinstance(space, gym.spaces.MultiBinary):
       count = math.prod(space.shape)
+      self._low, self._high = 0, 1
     elif isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
       count = sum(combinations(space))
       sizes = np.reshape(combinations(space), space.shape)
