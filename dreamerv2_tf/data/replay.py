@@ -520,7 +520,8 @@ class Dataset:
       log.warning('the batch shape changed: all sequences are drawn anew')
       return
     self._streams = [
-        x and (found := self._replay._find(x[0])) and [found, *x[1:]]
+        x and (found := self._replay._find(x[0]))
+        and _is_range(found, *x[1:]) and [found, *x[1:]] or None
         for x in state['streams']]
     for plan in state['plans']:
       self._submit([[
@@ -561,7 +562,7 @@ class Dataset:
 
   def _resolve(self, key, start, stop, first):
     episode = self._replay._find(key)
-    if episode and stop <= episode.steps + 1:
+    if episode and _is_range(episode, start, stop):
       return [(episode, start, stop, first)]
     log.warning('episode %s is missing, another is sampled', key)
     return self._fill(stop - start)[0]
@@ -605,6 +606,11 @@ class Dataset:
         batch['is_first'][row, begin] = first
         begin = end
     return batch, failed
+
+
+def _is_range(episode, start, stop):
+  """Tells whether an episode has the rows [start, stop)."""
+  return 0 <= start < stop <= episode.steps + 1
 
 
 def _key(episode):

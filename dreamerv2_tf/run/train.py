@@ -631,21 +631,33 @@ class Trainer:
         f"{stored['loaded_steps']} steps in replay")
 
   def _check_state(self, state):
-    """Raises TypeError for what would only be noticed later."""
+    """Raises TypeError or ValueError for what would only be noticed later."""
     kinds = {
         'step': int, 'written': int, 'seconds': float, 'pretrained': int,
         'best': float | None, 'policy': str | None, 'pending': list,
+        'learner skipped': int, 'driver steps': int, 'driver episodes': int,
+        **{f'driver workers {index} episode': int
+           for index in range(len(state['driver']['workers']))},
+        **{f'{name} {key}': int for name in ('replay', 'eval_replay')
+           for key in (
+               'next_seq', 'total_steps', 'total_episodes',
+               'episodes_rejected', 'episodes_skipped')},
+        **{f'every {key} last': int | None for key in self._every},
         **{f'due {key}': int for key in self._due}}
-    values = {**state, **{f'due {k}': v for k, v in state['due'].items()}}
-    for key, kind in kinds.items():
-      value = values[key]
+    for path, kind in kinds.items():
+      value = state
+      for key in path.split():
+        value = value[int(key) if isinstance(value, list) else key]
       if isinstance(value, int) and kind in (float, float | None):
         value = float(value)
       if not isinstance(value, kind):
-        raise TypeError(f"'{key}' is {value!r}")
+        raise TypeError(f"'{path}' is {value!r}")
+      if isinstance(value, int) and value < 0:
+        raise ValueError(f"'{path}' is {value!r}")
     for row in state['pending']:
-      _, name, _ = row
-      if not isinstance(name, str):
+      step, name, value = row
+      if not (isinstance(step, int) and isinstance(name, str)
+              and isinstance(value, int | float)):
         raise TypeError(f"'pending' holds {row!r}")
 
   def _adopt(self):

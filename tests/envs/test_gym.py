@@ -249,7 +249,7 @@ def test_values_outside_of_the_space_pass_with_one_warning(caplog):
     (gym.spaces.Discrete(3, start=1), 0, [0, 0, 0]),
     (gym.spaces.MultiDiscrete([2, 3]), np.array([2, 2]), [0, 0, 0, 0, 1]),
     (gym.spaces.MultiBinary(3), np.array([0, 2, 1], np.int8), [0, 2, 1])])
-def test_classes_outside_of_the_space_are_zeros_and_told(space, plain, want, caplog):
+def test_classes_outside_of_the_space_are_zeros(space, plain, want, caplog):
   assert envs.Adapter(space)(plain)['vector'].tolist() == want
   assert 'outside of its space' in caplog.text
 

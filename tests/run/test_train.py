@@ -354,3 +354,24 @@ def test_another_order_of_observations_changes_nothing(tmp_path):
   assert set(arrays) == set(others) and all(
       np.array_equal(arrays[key], others[key]) for key in arrays)
   assert runs.newest(other).manifest['observations'][:2] == ['b', 'long']
+
+
+@pytest.mark.parametrize('path, value', [
+    ('learner skipped', 'x'), ('driver steps', 'x'), ('driver episodes', None),
+    ('driver steps', -1), ('driver workers 1 episode', -1),
+    ('driver workers 0 episode', '0'), ('every train last', 'x'),
+    ('every eval last', [1]), ('replay next_seq', 1.5),
+    ('replay total_steps', 'x'), ('eval_replay episodes_skipped', {}),
+    ('step', -1), ('pending', [['x', 'fps', 1]]),
+    ('pending', [[1, 'fps', 'x']])])
+def test_what_would_fail_later_is_told_while_resuming(kept, path, value):
+  state = json.loads(json.dumps(runs.newest(kept[0]).state))
+  trainer = types.SimpleNamespace(_due=state['due'], _every=state['every'])
+  Trainer._check_state(trainer, state)
+  place = state
+  *parents, last = path.split()
+  for key in parents:
+    place = place[int(key) if isinstance(place, list) else key]
+  place[last] = value
+  with pytest.raises((TypeError, ValueError), match=f"'{path}' "):
+    Trainer._check_state(trainer, state)
