@@ -118,6 +118,17 @@ class TestLock:
     assert (target / '.tmp-5-a').read_text() == 'mine'
     assert [path.name for path in run.iterdir()] == [name]
 
+  def test_a_file_that_is_linked_elsewhere_stays_as_it_is(self, tmp_path):
+    (tmp_path / 'file').write_text('x' * 900)
+    (tmp_path / 'run').mkdir()
+    os.link(tmp_path / 'file', tmp_path / 'run' / 'lock')
+    with rundir.RunDir(tmp_path / 'run'):
+      with pytest.raises(errors.LockedError):
+        rundir.RunDir(tmp_path / 'run')
+      holder = json.loads((tmp_path / 'run' / 'lock').read_text())
+      assert holder['pid'] == os.getpid()
+    assert (tmp_path / 'file').read_text() == 'x' * 900
+
   def test_the_folder_itself_may_be_a_link(self, tmp_path):
     (tmp_path / 'disk').mkdir()
     (tmp_path / 'run').symlink_to(tmp_path / 'disk')
