@@ -1,7 +1,6 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-import contextlib
 import importlib
 import inspect
 import logging
@@ -446,8 +445,7 @@ def make(
         f"'{task}' is not a known task: {why}"
         + suggest(name, gym.registry)) from None
   except Exception as error:
-    with contextlib.suppress(ImportError, gym.error.Error):
-      _check_arguments(task, name, kwargs)
+    _check_arguments(task, name, kwargs)
     raise EnvError(
         f"Environment '{task}' can not be built: {type(error).__name__}: "
         f'{error}') from error
@@ -712,11 +710,14 @@ def _describe(value):
 
 
 def _check_arguments(task, name, kwargs):
-  """Refuses arguments that the constructor does not name."""
-  creator = gym.spec(name).entry_point
-  if isinstance(creator, str):
-    creator = gym.envs.registration.load_env_creator(creator)
-  params = inspect.signature(creator).parameters
+  """Refuses arguments that the constructor, if it is there, does not name."""
+  try:
+    creator = gym.spec(name).entry_point
+    if isinstance(creator, str):
+      creator = gym.envs.registration.load_env_creator(creator)
+    params = inspect.signature(creator).parameters
+  except Exception:  # Whatever a module raises while it is imported.
+    return
   if any(param.kind is param.VAR_KEYWORD for param in params.values()):
     return
   for key in kwargs:
