@@ -160,23 +160,7 @@ class Driver:
             ('reset', record['seed']),
             *[('step', self._from_json(action))
               for action in record['actions']]]
-    rows = {index: [] for index in plans}
-    for time_step in range(max(map(len, plans.values()), default=0)):
-      self._pool.send([
-          plans[i][time_step] if time_step < len(plans.get(i, ())) else None
-          for i in range(len(self._workers))])
-      replies = self._pool.recv()
-      self._pool.check_stop(
-          'while resuming, the state is as it was saved.')
-      for index, row in enumerate(replies):
-        if isinstance(row, Failure):
-          del plans[index]
-        elif row is not None:
-          name, argument = plans[index][time_step]
-          action = self._zeros() if name == 'reset' else argument
-          rows[index].append({**row, 'action': action})
-          if row['is_last']:
-            del plans[index]
+    rows = self._replay(plans)
     for index, episode in rows.items():
       worker = self._workers[index]
       if index in plans and _digest(episode[-1]) == saved[index]['digest']:
@@ -188,12 +172,7 @@ class Driver:
         log.warning(
             f'The running episode of worker {index} could not be replayed with'
             f" seed {saved[index]['seed']}; a new one begins.")
-    unanswered = {
-        index: self._from_json(action)
-        for index, action in state.get('unanswered', ())}
-    if len(saved) == len(state['workers']) == len(self._workers) and all(
-        self._workers[index].running for index in unanswered):
-      self._unanswered = unanswered
+    self._unanswered = self._to_repeat(state)
 
   def stats(self) -> dict[str, float]:
     """Returns rates and times since the call before, and event counts.
@@ -215,6 +194,44 @@ class Driver:
     self._times = dict.fromkeys(self._times, 0.0)
     self._since = now, self.steps
     return result
+
+  def _replay(self, plans):
+    """Runs the commands of each worker side by side.
+
+    Takes those out of `plans` whose environment fails or ends before the last
+    command; returns the rows of each.
+    """
+    rows = {index: [] for index in plans}
+    for time_step in range(max(map(len, plans.values()), default=0)):
+      self._pool.send([
+          plans[i][time_step] if time_step < len(plans.get(i, ())) else None
+          for i in range(len(self._workers))])
+      replies = self._pool.recv()
+      self._pool.check_stop(
+          'while resuming, the state is as it was saved.')
+      for index, row in enumerate(replies):
+        if isinstance(row, Failure):
+          del plans[index]
+        elif row is not None:
+          name, argument = plans[index][time_step]
+          action = self._zeros() if name == 'reset' else argument
+          rows[index].append({**row, 'action': action})
+          if row['is_last']:
+            del plans[index]
+    return rows
+
+  def _to_repeat(self, state):
+    """Returns the actions without an answer, if all of their episodes run on.
+
+    Otherwise the policy is asked anew.
+    """
+    unanswered = {
+        index: self._from_json(action)
+        for index, action in state.get('unanswered', ())}
+    same = len(state['workers']) == len(self._workers)
+    resumed = same and all(
+        self._workers[index].running for index in unanswered)
+    return unanswered if resumed else {}
 
   def _reset(self):
     """Begins an episode for each worker that has none."""
