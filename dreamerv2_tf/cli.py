@@ -25,6 +25,8 @@ usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
        dreamerv2 --version
 """
 
+MOST_RUNS = 5  # In a message.
+
 # Flags that are no keys: name to default, of the type it has, and description.
 TRAIN = {
     'fresh': (False, 'Refuse a folder that holds a run.'),
@@ -118,6 +120,8 @@ def _train(arguments):
   base = None if presets else _stored(overrides)
   config = configlib.resolve(
       presets, overrides, base, flags=('configs', *TRAIN))
+  if not (presets or base):
+    _check_task(overrides)
   logdir = config.logdir
   if not logdir:
     task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task).lstrip('.') or 'run'
@@ -183,14 +187,36 @@ def _evaluated(options):
   return logdir
 
 
+def _given(overrides, key):
+  """Returns the last word given for a key, None if there is none."""
+  words = [words[-1] for name, words in map(
+      configlib.split, configlib.chunks(overrides)) if name == key and words]
+  return words[-1] if words else None
+
+
+def _check_task(overrides):
+  """Refuses to begin a run of which nothing says in what task."""
+  if _given(overrides, 'task'):
+    return
+  advice = 'To begin a run, give --configs or --task.'
+  logdir = _given(overrides, 'logdir')
+  if not logdir:
+    raise ConfigError(advice)
+  folder = pathlib.Path(os.path.expanduser(logdir))
+  runs = sorted(
+      str(path.parent) for path in folder.glob('*/config.yaml'))[:MOST_RUNS]
+  if (folder.parent / 'config.yaml').is_file():
+    runs.insert(0, str(folder.parent))
+  near = f" There is one in {', '.join(runs)}." if runs else ''
+  raise ConfigError(f'No run in {folder}.{near} {advice}')
+
+
 def _stored(overrides):
   """Returns the settings of the run in --logdir, None if there is none."""
-  given = [words[-1] for name, words in map(
-      configlib.split, configlib.chunks(overrides))
-      if name == 'logdir' and words]
-  if not given:
+  logdir = _given(overrides, 'logdir')
+  if not logdir:
     return None
-  path = pathlib.Path(os.path.expanduser(given[-1]), 'config.yaml')
+  path = pathlib.Path(os.path.expanduser(logdir), 'config.yaml')
   if not path.is_file():
     return None
   print(f'No --configs: settings from {path}.', file=sys.stderr)

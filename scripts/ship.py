@@ -107,6 +107,7 @@ def write(options: Config) -> pathlib.Path:
       folder, options.checkpoint, trust=options.trust)
   card = describe(folder, config, step, options)
   card['parameters'] = sum(x.size for x in agent.get_weights().values())
+  card['observations'] = list(agent.obs_space)
   outdir = pathlib.Path(options.outdir)
   temp = files.temporary(outdir)
   try:
@@ -139,7 +140,7 @@ def write(options: Config) -> pathlib.Path:
 def describe(
     folder: pathlib.Path, config: Config, step: int,
     options: Config) -> dict[str, Any]:
-  """Returns the content of card.json, less the number of parameters.
+  """Returns the content of card.json, less what only the agent knows.
 
   Args:
     folder: of the run.

@@ -47,6 +47,8 @@ class Launcher:
     """
     number = len(self._runs)
     out, err = (self._folder / f'{number}.{name}' for name in ('out', 'err'))
+    for path in out, err:  # May be read before the fork opens them.
+      path.touch()
     pid = self.ask(
         argv=['--logdir', str(logdir), *map(str, arguments)], setup=setup,
         out=str(out), err=str(err))

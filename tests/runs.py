@@ -122,7 +122,7 @@ def checkpoint(logdir):
   """
   record = newest(logdir)
   state = json.loads(json.dumps(record.state))
-  del state['seconds']
+  del state['seconds'], state['eval_seconds']
   for dataset in state['datasets'].values():
     streams = [stream and [stream] for stream in dataset['streams']]
     plans = [row for batch in dataset['plans'] for row in batch]

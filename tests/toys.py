@@ -6,6 +6,7 @@ With this folder on the path they are the tasks `gym_toys:Counter-v0`,
 `env.config` are their constructor arguments.
 """
 
+import collections
 import os
 import random
 import signal
@@ -272,6 +273,33 @@ class Dice(Counter):
         [self.count, random.random(), np.random.random()], np.float32)
 
 
+class Keys(Counter):
+  """A vector for each key of a variable of the environment, in that order."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.keys = os.environ['TOY_KEYS'].split()
+    box = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    self.observation_space = gym.spaces.Dict(
+        collections.OrderedDict((key, box) for key in self.keys))
+
+  def observe(self):
+    return {
+        key: np.array([self.count / 10, -len(key)], np.float32)
+        for key in self.keys}
+
+
+class Board(Fault):
+  """Draws a number from each global generator while it is built; observes."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.drawn = random.random(), np.random.random()
+
+  def observe(self):
+    return np.array([self.count, *self.drawn], np.float32)
+
+
 class Family(Fault):
   """Starts a process that outlives it; writes its id to a file."""
 
@@ -301,7 +329,7 @@ class Sloppy(Counter):
     return self.observe(), None, 0, 'no', []
 
 
-for _cls in (Counter, Image, Dict, Names, Continuous, Dice, Fault, Family, Plan,
-             Old, Sloppy):
+for _cls in (Counter, Image, Dict, Names, Continuous, Dice, Board, Keys, Fault,
+             Family, Plan, Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

@@ -198,7 +198,7 @@ class Replay:
     return self._add(episode, arrays)
 
   def add_episode(self, episode: Mapping[str, Any]) -> bool:
-    """Stores a complete episode.
+    """Stores a complete episode; its arrays stay those of the caller.
 
     Args:
       episode: {key: [rows, ...]}; observations, action, reward, is_first,
@@ -212,7 +212,8 @@ class Replay:
       StorageError: the disk stayed full.
     """
     steps = max(0, len(episode.get('action', ())) - 1)
-    return self._add(Episode(steps=steps), episode)
+    return self._add(Episode(steps=steps), {
+        key: np.array(value) for key, value in episode.items()})
 
   def dataset(self, batch: int, length: int, prefetch: int = 2) -> 'Dataset':
     """Returns an endless iterator over batches, each with its own randomness.
@@ -521,7 +522,8 @@ class Dataset:
       log.warning('the batch shape changed: all sequences are drawn anew')
       return
     self._streams = [
-        x and (found := self._replay._find(x[0])) and [found, *x[1:]]
+        x and (found := self._replay._find(x[0]))
+        and _is_range(found, *x[1:]) and [found, *x[1:]] or None
         for x in state['streams']]
     for plan in state['plans']:
       self._submit([[
@@ -562,7 +564,7 @@ class Dataset:
 
   def _resolve(self, key, start, stop, first):
     episode = self._replay._find(key)
-    if episode and stop <= episode.steps + 1:
+    if episode and _is_range(episode, start, stop):
       return [(episode, start, stop, first)]
     log.warning('episode %s is missing, another is sampled', key)
     return self._fill(stop - start)[0]
@@ -606,6 +608,11 @@ class Dataset:
         batch['is_first'][row, begin] = first
         begin = end
     return batch, failed
+
+
+def _is_range(episode, start, stop):
+  """Tells whether an episode has the rows [start, stop)."""
+  return 0 <= start < stop <= episode.steps + 1
 
 
 def _key(episode):

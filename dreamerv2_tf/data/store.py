@@ -13,6 +13,7 @@ import collections
 from collections.abc import Callable, Mapping, Sequence
 import errno
 import filecmp
+import functools
 import io
 import logging
 import math
@@ -22,7 +23,7 @@ import re
 import struct
 import threading
 import time
-from typing import Any
+from typing import Any, BinaryIO
 import uuid
 import zipfile
 
@@ -164,6 +165,20 @@ def sampled(spaces: Mapping[str, tuple[Sequence[int], Any]]) -> Spaces:
       for key, (shape, dtype) in spaces.items() if not key.startswith('log_')}
 
 
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes an npz file without compression, whatever the arrays are called.
+
+  Names of arguments, which `np.savez` takes for its own, are names like others.
+
+  Raises:
+    ValueError: an array would have to be pickled.
+  """
+  with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
+    for key, value in arrays.items():
+      with archive.open(f'{key}.npy', 'w', force_zip64=True) as member:
+        np.lib.format.write_array(member, value, allow_pickle=False)
+
+
 class Store:
   """The episode files of one folder, and those of them that are in RAM.
 
@@ -287,13 +302,7 @@ class Store:
     check_flags(episode)
     self._learn_spaces(episode)
     name = f'{seq:012d}-{uuid.uuid4().hex}-{len(episode["action"]) - 1}.npz'
-
-    def fill(file):
-      with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
-        for key, value in episode.items():
-          with archive.open(f'{key}.npy', 'w', force_zip64=True) as member:
-            np.lib.format.write_array(member, value, allow_pickle=False)
-
+    fill = functools.partial(write_arrays, arrays=episode)
     for wait in (*WRITE_WAITS, None):
       try:
         files.write(self.directory / name, fill)

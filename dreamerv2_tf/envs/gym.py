@@ -1,7 +1,6 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-import contextlib
 import copy
 import importlib
 import inspect
@@ -21,10 +20,11 @@ from ..errors import (
 )
 from ..schema import suggest
 
-# Keys that rows, losses and metrics need, or that np.savez gives a meaning.
+# Keys that rows, losses and metrics need.
 RESERVED = (
     'action', 'reward', 'discount', 'kl', 'is_first', 'is_last', 'is_terminal',
-    'model', 'actor', 'critic', 'expl', 'file', 'allow_pickle')
+    'model', 'actor', 'critic', 'expl', 'expl_actor', 'expl_critic',
+    'expl_expl', 'ahead_reward', 'ahead_discount')
 MAX_KEY = 200  # Characters; keys become names of arrays, metrics and tensors.
 log = logging.getLogger(__name__)
 
@@ -294,6 +294,12 @@ class Adapter:
             f'The observation key {key[:MAX_KEY]!r} can not be a name: '
             f'expected at most {MAX_KEY} printable characters. Rename it in '
             'the environment.')
+      for other in self._leaves:
+        short, long = sorted([key, other], key=len)
+        if long == f'ahead_{short}':
+          raise ConfigError(
+              f"The observation keys '{short}' and '{long}' give two losses one"
+              ' name. Rename one in the environment.')
       self._leaves[key] = _Leaf(path, leaf, scale, axes, bounds)
       self.advice += self._leaves[key].advice()
     self.spaces = {key: leaf.out for key, leaf in self._leaves.items()}
@@ -467,8 +473,7 @@ def make(
         f"'{task}' is not a known task: {why}"
         + suggest(name, gym.registry)) from None
   except (Exception, SystemExit) as error:
-    with contextlib.suppress(ImportError, gym.error.Error):
-      _check_arguments(task, name, kwargs)
+    _check_arguments(task, name, kwargs)
     raise EnvError(
         f"Environment '{task}' can not be built: {brief(error)}") from error
   if type(env.unwrapped).__module__.startswith('highway_env.'):
@@ -554,6 +559,7 @@ class _Leaf:
         self._low, self._high = low - slack, high + slack
     elif isinstance(space, gym.spaces.MultiBinary):
       count = math.prod(space.shape)
+      self._low, self._high = 0, 1
     elif isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
       count = sum(combinations(space))
       sizes = np.reshape(combinations(space), space.shape)
@@ -648,19 +654,9 @@ class _Leaf:
 
 
 def _flatten(space, path=()):
-  """Yields (path, leaf) of nested Dict spaces.
-
-  In the order that plain dicts get from Gymnasium: networks read vectors in
-  this order, and that of an OrderedDict may differ between two processes.
-  """
+  """Yields (path, leaf) of nested Dict spaces."""
   if isinstance(space, gym.spaces.Dict):
-    keys = list(space.spaces)
-    try:
-      keys.sort()
-    except TypeError:  # Numbers beside texts.
-      keys.sort(key=str)
-    for key in keys:
-      inner = space.spaces[key]
+    for key, inner in space.spaces.items():
       yield from _flatten(inner, path + (str(key),))
   else:
     yield path, space
@@ -741,11 +737,14 @@ def _describe(value):
 
 
 def _check_arguments(task, name, kwargs):
-  """Refuses arguments that the constructor does not name."""
-  creator = gym.spec(name).entry_point
-  if isinstance(creator, str):
-    creator = gym.envs.registration.load_env_creator(creator)
-  params = inspect.signature(creator).parameters
+  """Refuses arguments that the constructor, if it is there, does not name."""
+  try:
+    creator = gym.spec(name).entry_point
+    if isinstance(creator, str):
+      creator = gym.envs.registration.load_env_creator(creator)
+    params = inspect.signature(creator).parameters
+  except Exception:  # Whatever a module raises while it is imported.
+    return
   if any(param.kind is param.VAR_KEYWORD for param in params.values()):
     return
   for key in kwargs:

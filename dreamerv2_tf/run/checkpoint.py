@@ -28,7 +28,7 @@ import uuid
 import numpy as np
 import tensorflow as tf
 
-from .. import errors, files
+from .. import envs, errors, files
 from . import rundir
 
 log = logging.getLogger(__name__)
@@ -405,6 +405,36 @@ def verify(path: str | os.PathLike) -> Record:
     raise _Damaged(f'{path}: {_why(error)}') from error
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise _Damaged(f'{path / MANIFEST}: {_why(error)}') from error
+
+
+def observations(manifest: Mapping, space: Mapping) -> dict:
+  """Returns an observation space in the order that a checkpoint was made with.
+
+  Args:
+    manifest: of the checkpoint, or a card in its place; those of former
+      versions do not tell, as they took the order of the space.
+    space: key -> space.
+  """
+  names = manifest.get('observations', list(space))
+  return envs.in_order(space, names)
+
+
+def order(directory: str | os.PathLike, space: Mapping) -> dict:
+  """Does so for the newest checkpoint of a run; sorts if there is none.
+
+  Nothing is verified beyond the manifest.
+
+  Args:
+    directory: `checkpoints` in the run folder; need not exist.
+    space: key -> space.
+  """
+  for step in reversed(Checkpoints(directory, readonly=True).steps()):
+    with contextlib.suppress(OSError, ValueError):
+      manifest = files.parse_object(
+          (pathlib.Path(directory) / f'{step:012d}' / MANIFEST).read_bytes())
+      if manifest == sign(manifest):
+        return observations(manifest, space)
+  return envs.in_order(space, [])
 
 
 def sign(manifest: Mapping) -> dict:

@@ -113,6 +113,17 @@ def record_path(
   return folder / f'{name}.json'
 
 
+def read_record(path: pathlib.Path) -> dict[str, Any] | None:
+  """Returns what `write` left in a file; None if it is not there or no such."""
+  try:
+    record = files.parse_object(path.read_bytes())
+    for name in 'return_mean', 'return_std', 'episodes':
+      float(record[name])
+  except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    return None
+  return record
+
+
 def write(
     path: pathlib.Path, record: Mapping[str, Any], episodes: Sequence[Episode],
     overrides: Sequence[str] = ()) -> None:
@@ -167,24 +178,29 @@ def load_agent(
   startup.import_tensorflow()
   from .. import tfutils
   from ..agent import Agent
+  from . import checkpoint as checkpointlib
   tfutils.prepare_gpus()
-  step, restore = _find(logdir, checkpoint)
+  step, record, restore = _find(logdir, checkpoint)
   agent = Agent(
-      config, env.obs_space, env.act_space, adapter=env.adapter,
-      actions=env.actions)
+      config, checkpointlib.observations(record, env.obs_space),
+      env.act_space, adapter=env.adapter, actions=env.actions)
   restore(agent)
   return agent, config, step
 
 
 def _find(logdir, checkpoint):
-  """Returns the step of what is stored, and what sets an agent to it."""
+  """Returns the step of what is stored, what it tells, and how to restore it.
+
+  That is a manifest or a card, and a function of an agent.
+  """
   if weightslib.held(logdir):
-    step = weightslib.step(logdir, checkpoint)
-    return step, functools.partial(weightslib.restore, logdir)
+    card = weightslib.read_card(logdir, checkpoint)
+    return card['step'], card, functools.partial(weightslib.restore, logdir)
   from .checkpoint import Checkpoints
   checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
   record = checkpoints.find(checkpoint)
-  return record.step, functools.partial(checkpoints.restore, record)
+  return (record.step, record.manifest,
+          functools.partial(checkpoints.restore, record))
 
 
 def factory(
@@ -213,7 +229,7 @@ def make_pool(
   return envlib.Pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
-      on_bad_data=config.on_bad_data, stop=stop)
+      on_bad_data=config.on_bad_data, stop=stop, seed=config.seed)
 
 
 def collect(

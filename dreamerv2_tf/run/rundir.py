@@ -231,17 +231,24 @@ class RunDir:
           holder.get('host'), silent)
       if not free:
         # A dead host's flock stays with the old file; a new one has none.
-        (self.path / 'lock').unlink()
-        os.close(self._handle)
-        self._handle = self._open()
-        if not (_flock(self._handle) and self._current()):
-          raise errors.LockedError(f'{self.path} was locked at this moment.')
+        self._replace()
+    elif os.fstat(self._handle).st_nlink > 1:
+      # The file of a copy, too, made with `cp -al`: leave that one alone.
+      self._replace()
     record = json.dumps({
         'pid': os.getpid(), 'host': socket.gethostname(),
         'boot_id': _boot_id(), 'since': _now()})
     os.ftruncate(self._handle, 0)
     os.pwrite(self._handle, record.encode(), 0)
     os.fsync(self._handle)
+
+  def _replace(self):
+    """Locks a new file in place of the old one."""
+    (self.path / 'lock').unlink()
+    os.close(self._handle)
+    self._handle = self._open()
+    if not (_flock(self._handle) and self._current()):
+      raise errors.LockedError(f'{self.path} was locked at this moment.')
 
   def _advice(self, here, silent):
     if here:
@@ -349,6 +356,21 @@ def reached(logdir: pathlib.Path) -> tuple[bool, int]:
       with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
         last = max(last, int(files.parse_object(line)['step']))
   return begun, last
+
+
+def went_on(logdir: pathlib.Path) -> bool:
+  """Tells whether a run once had checkpoints beyond step 0.
+
+  Its history and the names of its evaluations say so, whatever else was lost.
+  """
+  steps = [
+      int(match[1]) for path in logdir.glob('eval-*.json')
+      if (match := re.match(r'eval-(\d{1,15})-', path.name))]
+  with contextlib.suppress(
+      OSError, ValueError, KeyError, TypeError, OverflowError):
+    steps += [int(entry['step']) for entry in _read(
+        logdir / 'run.json')['history']]
+  return any(step > 0 for step in steps)
 
 
 def versions() -> dict[str, str | None]:

@@ -1,7 +1,6 @@
 """The training loop: collects, learns, evaluates, logs and saves."""
 
 from collections.abc import Callable, Mapping
-import contextlib
 import functools
 import hashlib
 import json
@@ -14,7 +13,7 @@ import time
 import gymnasium as gym
 import numpy as np
 
-from .. import envs, errors, files, schema, startup
+from .. import envs, errors, schema, startup
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
@@ -22,6 +21,7 @@ from ..data.replay import Replay
 from ..report import logger as loglib
 from ..report.means import Scales
 from . import evaluate, rundir
+from .clock import Clock
 from .stop import Stop
 
 log = logging.getLogger('dreamerv2_tf')
@@ -131,18 +131,21 @@ class Trainer:
     self._folder = folder.path
     self._eval_pool = None
     from ..agent import Agent
-    from .checkpoint import Checkpoints
+    from . import checkpoint as checkpointlib
     from .learner import Learner
     from .profile import Profile
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
-    self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
+    checkpoints = self._folder / 'checkpoints'
+    self.agent = Agent(
+        config, checkpointlib.order(checkpoints, self._pool.obs_space),
+        self._pool.act_space)
     # Evaluation takes a tenth of the memory, and another of the capacity.
     self._replay = self._open_replay('train_episodes', 1, 0.9)
     self._eval_replay = self._open_replay('eval_episodes', 10, 0.1)
     # After those, which may refuse what is in the folder.
-    self._checkpoints = Checkpoints(
-        self._folder / 'checkpoints', config.checkpoint_keep)
+    self._checkpoints = checkpointlib.Checkpoints(
+        checkpoints, config.checkpoint_keep)
     self._driver = Driver(self._pool, functools.partial(_seed, config.seed))
     self._driver.on_reset(self._replay.add_step)
     self._driver.on_step(self._replay.add_step)
@@ -166,8 +169,7 @@ class Trainer:
     self._late = []  # Metrics of cut episodes, for the next step's row.
     self._saved = None  # Step of the last checkpoint.
     self._written = 0  # Step up to which the metrics are in the outputs.
-    self._began = began
-    self._earlier = 0.0  # Seconds that the starts before this one took.
+    self._clock = Clock(began)
     self._logged = self._improved = self._warned = False
     self._pending = []
     self._scales = Scales()
@@ -224,7 +226,7 @@ class Trainer:
             self._learn_if_due)
         if self._due['log']:
           self._log()
-      if not self._collects_randomly():
+      if not (self._collects_randomly() or self._pool.stopped):
         self._due['eval'] |= self._every['eval'](self.step)
     self._save(must=True)
     if self._endless():
@@ -234,9 +236,13 @@ class Trainer:
     self._terminal.message(self._summary(self._final_evaluation()))
 
   def _endless(self):
-    """Returns whether prefill is over and no episode has ended yet."""
+    """Returns whether prefill is over and nothing came to be learned from.
+
+    With `replay.ongoing`, that may be an episode that never ends.
+    """
     return int(self.step) >= self._config.prefill and not (
-        self._driver.episodes or self._replay.stats['total_episodes'])
+        self._driver.episodes or self._replay.stats['total_episodes']
+        or int(self.agent.train_calls))
 
   def _warn_if_endless(self):
     if self._endless() and not self._warned:
@@ -314,9 +320,14 @@ class Trainer:
     self._learner.begin(self._datasets['train'], count, int(self.step))
 
   def _evaluate(self):
-    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
+    """Scores the policy as it is now; none of that is time of training."""
     self._learner.finish()
     self._stop_if_asked()
+    with self._clock.evaluating():
+      self._score()
+
+  def _score(self):
+    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
     config = self._config
     episodes, frames = self._run_scenarios()
     self._due['eval'] = False
@@ -330,7 +341,7 @@ class Trainer:
         'length': result['length_mean'], 'crash_rate': result['crash_rate'],
         'speed': result['speed_mean'], 'eps': len(episodes),
         'env_failures': self._eval_pool.failures, **_totals(self._eval_replay)}
-    self._logger.add({'time_total': self._seconds()})
+    self._logger.add(self._clock.metrics())
     self._logger.add(
         {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
     self._add_videos('eval', episodes[0])
@@ -356,11 +367,9 @@ class Trainer:
     if not config.eval_every or not int(self.agent.train_calls):
       return None
     path = evaluate.record_path(self._folder, step, EVAL_SEED, config.eval_eps)
-    with contextlib.suppress(OSError, ValueError):
-      record = files.parse_object(path.read_bytes())
-      if all(isinstance(record.get(key), int | float) for key in (
-          'return_mean', 'return_std', 'episodes')):
-        return record
+    record = evaluate.read_record(path)
+    if record:
+      return record
     if self._last is None or self._last[0] != step:
       self._last = step, self._run_scenarios()[0]
     episodes = self._last[1]
@@ -418,15 +427,10 @@ class Trainer:
     self._logger.add({
         **self._driver.stats(),
         'checkpoint_failures': self._checkpoints.failures,
-        'time_total': self._seconds(),
-        **self._learner.take_times(),
+        **self._clock.metrics(), **self._learner.take_times(),
         'time_replay': self._datasets['train'].take_wait()})
     self._report('train')
     self._logged = True
-
-  def _seconds(self):
-    """Seconds that the run took so far, without the pauses between starts."""
-    return self._earlier + time.monotonic() - self._began
 
   def _stop_if_asked(self):
     number = self._stop.signal
@@ -533,8 +537,7 @@ class Trainer:
     state = {
         'step': int(self.step), 'written': self._written,
         'best': self._best, 'best_step': self._best_step,
-        'due': self._due, 'seconds': self._seconds(),
-        'seed': self._config.seed,
+        'due': self._due, **self._clock.state(), 'seed': self._config.seed,
         'pretrained': self._pretrained, 'policy': self._policy,
         'learner': self._learner.state(), 'pending': self._logger.state(),
         'every': {k: v.state() for k, v in self._every.items()},
@@ -547,6 +550,7 @@ class Trainer:
         **self._learner.arrays()}
     meta = {
         'config_hash': _digest(self._config),
+        'observations': list(self.agent.obs_space),
         'spaces': envs.signature(
             self._pool.obs_space, self._pool.act_space)}
     save = functools.partial(
@@ -618,7 +622,7 @@ class Trainer:
     self._best = self._marked = state['best']
     self._best_step = state.get('best_step')
     self._saved = record.step
-    self._earlier = state['seconds']
+    self._clock.load_state(state)
     if not newer:
       self._written = state['written']
       self._pending = state['pending']
@@ -632,29 +636,42 @@ class Trainer:
         f"{stored['loaded_steps']} steps in replay")
 
   def _check_state(self, state):
-    """Raises TypeError for what would only be noticed later."""
+    """Raises TypeError or ValueError for what would only be noticed later."""
     kinds = {
         'step': int, 'written': int, 'seconds': float, 'pretrained': int,
         'best': float | None, 'policy': str | None, 'pending': list,
+        'learner skipped': int, 'driver steps': int, 'driver episodes': int,
+        **{f'driver workers {index} episode': int
+           for index in range(len(state['driver']['workers']))},
+        **{f'{name} {key}': int for name in ('replay', 'eval_replay')
+           for key in (
+               'next_seq', 'total_steps', 'total_episodes',
+               'episodes_rejected', 'episodes_skipped')},
+        **{f'every {key} last': int | None for key in self._every},
         **{f'due {key}': int for key in self._due}}
-    values = {**state, **{f'due {k}': v for k, v in state['due'].items()}}
-    for key, kind in kinds.items():
-      value = values[key]
+    for path, kind in kinds.items():
+      value = state
+      for key in path.split():
+        value = value[int(key) if isinstance(value, list) else key]
       if isinstance(value, int) and kind in (float, float | None):
         value = float(value)
       if not isinstance(value, kind) or (
           isinstance(value, float) and not math.isfinite(value)):
-        raise TypeError(f"'{key}' is {value!r}")
+        raise TypeError(f"'{path}' is {value!r}")
+      if isinstance(value, int) and value < 0:
+        raise ValueError(f"'{path}' is {value!r}")
     for row in state['pending']:
-      _, name, _ = row
-      if not isinstance(name, str):
+      step, name, value = row
+      if not (isinstance(step, int) and isinstance(name, str)
+              and isinstance(value, int | float)):
         raise TypeError(f"'pending' holds {row!r}")
 
   def _adopt(self):
     """Begins a new run, with the episodes that were put into its folder."""
     stats = self._replay.stats
     begun, step = rundir.reached(self._folder)
-    if step or begun and stats['loaded_episodes']:
+    if step or rundir.went_on(self._folder) or (
+        begun and stats['loaded_episodes']):
       raise errors.StateError(
           f"The run in {self._folder} has {stats['loaded_episodes']} episodes "
           f'and metrics up to step {step}, but no checkpoint. Put back a copy '

@@ -2,7 +2,8 @@
 
     config.yaml   settings
     weights.npz   path in the agent -> array, no optimizer, nothing pickled
-    card.json     object with `step`, environment steps before action repeat
+    card.json     object with `step`, environment steps before action repeat,
+                  and `observations`, their order
 
 Such a folder acts and dreams as the run does that it was made of; training
 can not go on from it.
@@ -56,8 +57,9 @@ def save(
   files.write(path, lambda file: np.savez_compressed(file, **weights))
 
 
-def step(folder: pathlib.Path, which: str | int = 'latest') -> int:
-  """Returns the step at which weights were taken.
+def read_card(
+    folder: pathlib.Path, which: str | int = 'latest') -> dict[str, Any]:
+  """Returns the card; its `step` is that at which weights were taken.
 
   Args:
     folder: with weights.
@@ -73,12 +75,13 @@ def step(folder: pathlib.Path, which: str | int = 'latest') -> int:
         'checkpoint out.')
   path = folder / CARD
   try:
-    result = files.parse_object(path.read_bytes()).get('step')
-    if type(result) is not int or result < 0:
-      raise ValueError(f"'step' is {result!r}, no number of steps")
+    card = files.parse_object(path.read_bytes())
+    step = card.get('step')
+    if type(step) is not int or step < 0:
+      raise ValueError(f"'step' is {step!r}, no number of steps")
   except (OSError, ValueError) as error:
     raise errors.StateError(_unreadable(path, error)) from error
-  return result
+  return card
 
 
 def restore(folder: pathlib.Path, agent: Any) -> None:

@@ -407,3 +407,32 @@ def test_planned_rows_of_lost_running_episodes_are_drawn_anew(make, caplog):
   assert 'episode 0 is missing' in caplog.text
   batches = [next(resumed) for _ in range(5)]
   assert {n for n, *_ in check_joined(batches)} == {1}
+
+
+def test_arrays_of_the_caller_may_change_after_they_were_handed_over(make):
+  replay = make(minlen=1)
+  episode = make_episode(4, 6)
+  row = make_rows(5, 6)[0]
+  assert replay.add_episode(episode)
+  replay.add_step(row, worker=1)
+  for array in (*episode.values(), row['code'], row['action']):
+    array[...] = 9
+  batch = next(replay.dataset(1, 7))
+  assert sorted(batch['code'][0].tolist()) == [[4, i] for i in range(7)]
+  assert replay._running[1].rows[0]['code'].tolist() == [5, 0]
+
+
+@pytest.mark.parametrize('rows', [[2, 2], [3, 1], [-1, 2], [0, 9]])
+def test_positions_beyond_an_episode_are_drawn_anew(make, rows):
+  replay = make(minlen=4)
+  fill(replay, [7])
+  [name] = replay._index
+  dataset = replay.dataset(1, 2)
+  next(dataset)
+  state = dataset.state()
+  state['streams'] = [[name, *rows]]
+  state['plans'] = [[[[name, -1, 1, False]]]] if -1 in rows else []
+  other = replay.dataset(1, 2)
+  other.load_state(json.loads(json.dumps(state)))
+  batches = [next(other) for _ in range(12)]
+  check_joined(batches)

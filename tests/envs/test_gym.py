@@ -135,8 +135,13 @@ def test_adapter_never_shares_memory():
     (gym.spaces.Text(3), 'is not supported'),
     (gym.spaces.Dict(reward=gym.spaces.Discrete(2)), "'reward' is reserved"),
     (gym.spaces.Dict(model=gym.spaces.Discrete(2)), "'model' is reserved"),
-    (gym.spaces.Dict(file=gym.spaces.Discrete(2)), "'file' is reserved"),
-    (gym.spaces.Dict(allow_pickle=gym.spaces.Discrete(2)), 'is reserved'),
+    (gym.spaces.Dict(expl_actor=gym.spaces.Discrete(2)),
+     "'expl_actor' is reserved"),
+    (gym.spaces.Dict(ahead_reward=gym.spaces.Discrete(2)),
+     "'ahead_reward' is reserved"),
+    (gym.spaces.Dict(
+        car=gym.spaces.Discrete(2), ahead_car=gym.spaces.Discrete(2)),
+     "'car' and 'ahead_car' give two losses one name"),
     (gym.spaces.Dict(a=gym.spaces.Text(3)), 'is not supported'),
     (gym.spaces.Dict(log_x=gym.spaces.Discrete(2)), "'log_x' is reserved"),
     (gym.spaces.Dict(a_b=gym.spaces.Discrete(2), a=gym.spaces.Dict(
@@ -182,7 +187,8 @@ def test_values_outside_of_the_space_pass_with_one_warning(caplog):
 @pytest.mark.parametrize('space, plain, want', [
     (gym.spaces.Discrete(3), 3, [0, 0, 0]),
     (gym.spaces.Discrete(3, start=1), 0, [0, 0, 0]),
-    (gym.spaces.MultiDiscrete([2, 3]), np.array([2, 2]), [0, 0, 0, 0, 1])])
+    (gym.spaces.MultiDiscrete([2, 3]), np.array([2, 2]), [0, 0, 0, 0, 1]),
+    (gym.spaces.MultiBinary(3), np.array([0, 2, 1], np.int8), [0, 2, 1])])
 def test_classes_outside_of_the_space_are_zeros(space, plain, want, caplog):
   assert envs.Adapter(space)(plain)['vector'].tolist() == want
   assert 'outside of its space' in caplog.text
@@ -280,6 +286,24 @@ def test_modules_that_can_not_be_imported(code, text, tmp_path, monkeypatch):
   with pytest.raises(EnvError, match=text) as info:
     envs.make('gym_broken:A-v0', config())
   assert 'exist' not in str(info.value)
+
+
+@pytest.mark.parametrize('code, text', [
+    ('def f(:', 'SyntaxError: invalid syntax'),
+    ('raise RuntimeError("no licence")', 'RuntimeError: no licence'),
+    ('import nowhere_at_all', "'nowhere_at_all'.*pip install nowhere-at-all"),
+    ('', 'AttributeError: ')])
+def test_registered_classes_that_can_not_be_imported(
+    code, text, tmp_path, monkeypatch):
+  (tmp_path / 'broken.py').write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.delitem(sys.modules, 'broken', raising=False)
+  monkeypatch.setitem(
+      gym.registry, 'Broken-v0', gym.envs.registration.EnvSpec(
+          'Broken-v0', 'broken:Env'))
+  with pytest.raises(EnvError, match=text) as info:
+    envs.make('gym_Broken-v0', config(env_config={'size': 3}))
+  assert "Environment 'gym_Broken-v0'" in str(info.value)
 
 
 def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):

@@ -50,6 +50,24 @@ def test_global_generators_give_the_same_episodes_in_and_out_of_a_process():
       random.Random(3).random(), np.random.RandomState(3).random_sample()])
 
 
+def test_what_is_drawn_while_building_follows_the_seed():
+  worlds = {}
+  make = factory('Board', fault='raise', at=1, seeds=(7,))
+  for parallel in 'process', 'none':
+    for seed in 0, 1:
+      with envs.Pool(make, 2, parallel=parallel, seed=seed) as pool:
+        rows = run(pool, ('reset', 7), ('reset', 3))
+        worlds[parallel, seed] = [row['vector'][1:].tolist() for row in rows]
+        failure, _ = run(pool, ACTION, ACTION)
+        assert failure.kind == 'raised'
+        row, _ = run(pool, ('reset', 9), ACTION)  # It was rebuilt as it was.
+        assert row['vector'][1:].tolist() == worlds[parallel, seed][0]
+  for seed in 0, 1:
+    assert worlds['process', seed] == worlds['none', seed]
+  first, second = worlds['none', 0]
+  assert first != second and worlds['none', 0] != worlds['none', 1]
+
+
 def test_environments_in_this_process_leave_its_generators_alone():
   random.seed(1)
   np.random.seed(1)

@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import time
+import types
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import tensorflow as tf
 
 from dreamerv2_tf import cli, errors, files
 from dreamerv2_tf.run import checkpoint
+from dreamerv2_tf.run import train as training
 
 GOLDEN = pathlib.Path(__file__).with_name('golden')
 
@@ -625,6 +627,41 @@ class TestRun:
     assert len(rows) > 3 and 'float32' in rows[0]
     assert runs.tree(logdir, 'failure.json') == before
     assert failure(logdir)['exit_code'] == 3
+
+
+@pytest.mark.fault(19)
+def test_a_history_without_checkpoints_never_begins_from_zero(
+    collected, train, collect):
+  train(0, *collect, '--steps', 80)
+  for name in 'checkpoints', 'train_episodes', 'eval_episodes':
+    shutil.rmtree(collected / name)
+  (collected / 'metrics.jsonl').unlink()
+  before = runs.tree(collected)
+  line = train(3, *collect, '--steps', 80)
+  assert 'but no checkpoint. Put back a copy' in line
+  assert runs.tree(collected, 'failure.json') == before
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize('path, value', [
+    ('learner skipped', 'x'), ('driver steps', 'x'), ('driver episodes', None),
+    ('driver steps', -1), ('driver workers 1 episode', -1),
+    ('driver workers 0 episode', '0'), ('every train last', 'x'),
+    ('every eval last', [1]), ('replay next_seq', 1.5),
+    ('replay total_steps', 'x'), ('eval_replay episodes_skipped', {}),
+    ('step', -1), ('pending', [['x', 'fps', 1]]),
+    ('pending', [[1, 'fps', 'x']])])
+def test_what_would_fail_later_is_told_while_resuming(original, path, value):
+  state = json.loads(json.dumps(runs.newest(original).state))
+  trainer = types.SimpleNamespace(_due=state['due'], _every=state['every'])
+  training.Trainer._check_state(trainer, state)
+  place = state
+  *parents, last = path.split()
+  for key in parents:
+    place = place[int(key) if isinstance(place, list) else key]
+  place[last] = value
+  with pytest.raises((TypeError, ValueError), match=f"'{path}' "):
+    training.Trainer._check_state(trainer, state)
 
 
 @pytest.mark.fault(24)

@@ -679,7 +679,9 @@ def test_torn_file_is_still_read(tmp_path):
 
 @pytest.mark.fault(54)
 @pytest.mark.parametrize('text', [
-    *ODD, '{"return_mean": 1}', '{"return_mean": "a", "return_std": 0}'])
+    *ODD, '{"return_mean": 1}',
+    '{"return_mean": "a", "return_std": 0, "episodes": 1}',
+    '{"return_mean": null, "return_std": 0, "episodes": 1}'])
 def test_a_damaged_evaluation_is_made_again(text, tmp_path):
   path = tmp_path / 'eval-7-20000-1.json'
   path.write_bytes(text.encode('latin-1'))
@@ -789,3 +791,16 @@ def test_the_folder_itself_may_be_a_link(tmp_path):
   with rundir.RunDir(tmp_path / 'run') as folder:
     folder.start(0, [])
   assert (tmp_path / 'disk' / 'run.json').exists()
+
+
+@pytest.mark.fault(55)
+def test_a_file_that_is_linked_elsewhere_stays_as_it_is(tmp_path):
+  (tmp_path / 'file').write_text('x' * 900)
+  (tmp_path / 'run').mkdir()
+  os.link(tmp_path / 'file', tmp_path / 'run' / 'lock')
+  with rundir.RunDir(tmp_path / 'run'):
+    with pytest.raises(errors.LockedError):
+      rundir.RunDir(tmp_path / 'run')
+    holder = json.loads((tmp_path / 'run' / 'lock').read_text())
+    assert holder['pid'] == os.getpid()
+  assert (tmp_path / 'file').read_text() == 'x' * 900

@@ -522,22 +522,37 @@ def test_episodes_of_other_spaces_begin_no_run(
 
 
 @pytest.mark.fault(40)
-def test_the_order_of_keys_is_that_of_their_names():
-  box = lambda size: gym.spaces.Box(-1, 1, (size,))
-  dict_ = gym.spaces.Dict
-  spaces = [
-      dict_([('b', box(1)), ('a', dict_([('y', box(2)), ('x', box(3))]))]),
-      dict_([('a', dict_([('x', box(3)), ('y', box(2))])), ('b', box(1))])]
-  assert [list(space.spaces) for space in spaces] == [['b', 'a'], ['a', 'b']]
-  for space in spaces:
-    adapter = envs.Adapter(space)
-    assert list(adapter.spaces) == ['a_x', 'a_y', 'b']
-    assert list(adapter(space.sample())) == ['a_x', 'a_y', 'b']
-  # Gymnasium sorts numbers as such, and nothing beside texts.
-  assert list(envs.Adapter(dict_({10: box(1), 2: box(1)})).spaces) == [
-      '2', '10']
-  assert list(envs.Adapter(dict_({'b': box(1), 2: box(1)})).spaces) == [
-      '2', 'b']
+@pytest.mark.minutes
+def test_another_order_of_observations_changes_nothing(launcher, tmp_path):
+  # As another version of the environment may have it, or of Gymnasium.
+  begun, one, other = (tmp_path / name for name in ('begun', 'one', 'other'))
+
+  def call(logdir, steps, keys):
+    launcher.call(
+        logdir, *runs.TOY, '--task', 'gym_toys:Keys-v0', '--eval_every', 0,
+        '--steps', steps, setup=f'import os; os.environ["TOY_KEYS"] = "{keys}"')
+
+  call(begun, 100, 'long b')
+  for logdir in one, other:
+    shutil.copytree(begun, logdir)
+  call(one, 140, 'long b')
+  call(other, 140, 'b long')
+  (arrays, _), (others, _) = runs.checkpoint(one), runs.checkpoint(other)
+  assert set(arrays) == set(others) and all(
+      np.array_equal(arrays[key], others[key]) for key in arrays)
+  names = runs.newest(other).manifest['observations']
+  assert [name for name in names if name in ('b', 'long')] == ['b', 'long']
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize('names, want', [
+    ([], ['a', 'b', 'c']), (['c', 'a', 'b'], ['c', 'a', 'b']),
+    (['b'], ['b', 'a', 'c']), (['c', 'gone', 'c', 'a'], ['c', 'a', 'b']),
+    (None, ['a', 'b', 'c']), ([['b'], 3, 'c'], ['c', 'a', 'b'])])
+def test_observations_keep_an_order_that_is_remembered(names, want):
+  space = {'b': 2, 'c': 3, 'a': 1}
+  ordered = envs.in_order(space, names)
+  assert list(ordered) == want and ordered == space
 
 
 @pytest.mark.fault(40)

@@ -226,28 +226,28 @@ def test_a_signal_while_environments_are_built_leaves_no_trace(tmp_path):
 
 
 @pytest.mark.fault(26)
-def test_a_signal_while_an_environment_hangs_saves_the_state(
-    launcher, tmp_path):
-  logdir = tmp_path / 'run'
+@pytest.mark.parametrize('flags', [
+    pytest.param(COLLECT, id='collect'),
+    pytest.param(runs.TOY, id='learn', marks=pytest.mark.minutes)])
+def test_a_signal_while_an_environment_hangs_changes_nothing(
+    launcher, tmp_path, flags):
+  logdir, seed = tmp_path / 'run', runs.seed_of(6, 1)
+  launcher.call(tmp_path / 'straight', *flags, '--steps', 120)
   flags = [
-      *COLLECT, '--steps', 120, '--env_timeout', 3600,
-      *runs.plan(tmp_path / 'visits', (runs.seed_of(6, 1), 1, 'hang'))]
+      *flags, '--steps', 120, '--env_timeout', 3600,
+      *runs.plan(tmp_path / 'visits', (seed, 1, 'hang'))]
   run = launcher.start(logdir, *flags)
-  moment = tmp_path / 'visits' / f'{runs.seed_of(6, 1)}-now'
-  runs.wait_for(moment.exists, run)
-  before = len(runs.episodes(logdir))
+  runs.wait_for((tmp_path / 'visits' / f'{seed}-now').exists, run)
   run.send_signal(signal.SIGTERM)
   _, err = runs.finish(run, 75)
-  message = err.splitlines()[-1]
-  step = runs.newest(logdir).step
-  assert message.startswith(f'Stopped by SIGTERM at step {step}, the state is')
-  assert step >= 72
+  record = runs.newest(logdir)
+  assert err.splitlines()[-1].startswith(
+      f'Stopped by SIGTERM at step {record.step}, the state is')
+  assert record.step >= 72 and len(record.state['driver']['unanswered']) == 2
   out, err = launcher.call(logdir, *flags)
-  assert f'Resumed       checkpoint {step}' in out
+  assert f'Resumed       checkpoint {record.step}' in out
   assert 'could not be replayed' not in err
-  stored = runs.episodes(logdir)
-  assert len(stored) > before
-  assert {len(x['reward']) for x in stored} == {8}  # No episode was cut.
+  runs.assert_equal(tmp_path / 'straight', logdir)
   runs.assert_steps_increase(logdir)
 
 

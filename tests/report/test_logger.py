@@ -198,20 +198,21 @@ class TestTerminal:
     with os.fdopen(follower, 'w') as stream:
       output = loggerlib.TerminalOutput(10_000, stream)
       output([(1000, 'train_return', np.array(12.5)),
-              (1000, 'train_crash_rate', np.array(0.4))])
+              (1000, 'max_train_log_crashed', np.array(1.0))])
       now += 10
       output.tick(2000)
       output.tick(2001)  # Too soon: not drawn.
-      output([(2000, 'eval_return', np.array(20.0))])
+      output([(2000, 'eval_return', np.array(20.0)),
+              (2000, 'eval_crash_rate', np.array(0.4))])
       logging.getLogger('dreamerv2_tf.somewhere').warning('odd %s', 'thing')
       output.close()
     text = all_of(leader)
     assert '[1000] train_return 12.5' in text
     assert (
         ' 20% [====                ]  2,000/10,000  100.0/s  ETA 0:01:20'
-        '  return 12.5  crash 0.4') in text
-    assert '\r\x1b[K[2000] eval_return 20\r\n' in text
-    assert 'return 12.5  eval 20  crash 0.4' in text
+        '  return 12.5') in text
+    assert '\r\x1b[K[2000] eval_return 20 / eval_crash_rate 0.4\r\n' in text
+    assert 'return 12.5  eval 20  eval crash 0.4' in text
     assert '\r\x1b[Kodd thing\r\n' in text
     assert '2,001' not in text
     assert text.endswith('\r\n')
@@ -260,3 +261,18 @@ class TestTerminal:
     with io.TextIOWrapper(raw, 'ascii') as stream:
       loggerlib.TerminalOutput(9, stream)([(1, 'größe', np.array(1.0))])
       assert raw.getvalue() == b'[1] gr??e 1\n'
+
+
+def test_rows_of_a_copy_by_links_stay_as_they_are(tmp_path):
+  for name in 'run', 'copy':
+    (tmp_path / name).mkdir()
+  (tmp_path / 'run' / 'metrics.jsonl').write_text('{"step": 1, "a": 2.0}\n')
+  os.link(tmp_path / 'run' / 'metrics.jsonl',
+          tmp_path / 'copy' / 'metrics.jsonl')
+  output = loggerlib.JSONLOutput(tmp_path / 'copy')
+  output([(3, 'a', np.array(4.0))])
+  output.close()
+  assert (tmp_path / 'run' / 'metrics.jsonl').read_text() == (
+      '{"step": 1, "a": 2.0}\n')
+  assert (tmp_path / 'copy' / 'metrics.jsonl').read_text() == (
+      '{"step": 1, "a": 2.0}\n{"step": 3, "a": 4.0}\n')

@@ -142,3 +142,21 @@ class TestFailingDisk:
     (tmp_path / 'file').touch()
     with pytest.raises(errors.StorageError, match='Can not write to'):
       checkpoint.Checkpoints(tmp_path / 'file' / 'checkpoints')
+
+
+def test_the_order_of_observations_is_that_of_the_newest_checkpoint(store):
+  space = {'b': 2, 'c': 3, 'a': 1}
+  order = lambda: ''.join(checkpoint.order(store._dir, space))
+  assert order() == 'abc'  # There is none yet.
+  store.save(1, Net(), {}, meta={})
+  assert order() == 'bca'  # Of a version that took that of the space.
+  store.save(2, Net(), {}, meta={'observations': ['c', 'b', 'a']})
+  assert order() == 'cba'
+  store.save(3, Net(), {}, meta={'observations': ['a', 'c', 'b']})
+  assert order() == 'acb'
+  record = store.find(2)
+  assert list(checkpoint.observations(record.manifest, space)) == [
+      'c', 'b', 'a']
+  for harm in '[]', '{"observations": ["b", "a", "c"]}', '':
+    (folder(store, 3) / 'MANIFEST.json').write_text(harm)
+    assert order() == 'cba'

@@ -118,3 +118,19 @@ class TestChanged:
     diff = rundir.changed(self.OLD, {**self.OLD, 'rssm.blocks': 8})
     assert diff == {'rssm.blocks': (None, 8)}
     rundir.check_changed(tmp_path, diff)
+
+
+@pytest.mark.parametrize('files, want', [
+    ({}, False), ({'run.json': '{"history": [{"step": 0}]}'}, False),
+    ({'run.json': '{"history": [{"step": 0}, {"step": 90}]}'}, True),
+    ({'run.json': '{"history": [{"step": "x"}]}'}, False),
+    ({'run.json': '{"history": 7}'}, False), ({'run.json': '[' * 9}, False),
+    ({'run.json': '{"history": [{"step": 1e999}]}'}, False),
+    ({'eval-0-20000-3.json': ''}, False),
+    ({'eval-200-20000-3.json': ''}, True),
+    ({'run.json': 'x', 'eval-9-1-1-0a1b2c3d.json': ''}, True),
+    ({'eval-x-1-1.json': '', 'eval-200.json': ''}, False)])
+def test_traces_of_a_run_that_lost_its_checkpoints(files, want, tmp_path):
+  for name, text in files.items():
+    (tmp_path / name).write_text(text)
+  assert rundir.went_on(tmp_path) == want

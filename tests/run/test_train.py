@@ -23,7 +23,7 @@ LOSSES = (
     'critic_grad_norm')
 TIMES = (
     'fps', 'fps_env', 'time_env', 'time_policy', 'time_wait', 'time_train',
-    'time_replay', 'time_total')
+    'time_replay', 'time_total', 'time_eval')
 KINDS = [('highway_kinematics', 'vector'), ('highway', 'image')]
 
 
@@ -177,3 +177,12 @@ def test_a_run_without_configs_goes_on_with_its_own(launcher, tmp_path):
       'logdir': str(logdir), 'task': 'gym_toys:Plan-v0', 'envs': 2})
   assert (config.rssm, config.task, config.envs) == (
       expected.rssm, expected.task, expected.envs)
+
+
+def test_an_episode_that_never_ends_is_learned_from_while_it_runs(
+    launcher, tmp_path):
+  out, err = launcher.call(
+      tmp_path / 'run', *runs.TOY, '--env.config.length', 10 ** 6,
+      '--replay.ongoing', 'True', '--steps', 110, '--eval_every', 0)
+  assert 'Done: 110 steps, 0 episodes' in out and 'no episode' not in err
+  assert runs.column(tmp_path / 'run', 'model_loss')

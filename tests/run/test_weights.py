@@ -171,6 +171,15 @@ def test_damaged_files_change_nothing(write, text, holder, tmp_path):
   np.testing.assert_array_equal(holder.arrays['a'], [1, 2])
 
 
+def test_observations_keep_the_order_of_the_card(packed, agent, tmp_path):
+  folder = shutil.copytree(packed['float32'], tmp_path / 'agent')
+  names = list(agent.obs_space)[::-1]
+  card = {'step': 200, 'observations': names}
+  (folder / 'card.json').write_text(json.dumps(card))
+  loaded, _, _ = evaluate.load_agent(folder)
+  assert list(loaded.obs_space) == names != list(agent.obs_space)
+
+
 @pytest.mark.parametrize('content', [
     None, '', '[]', '{}', '{"step": "3"}', '{"step": -1}', '{"step": true}',
     '{"step": 1.5}', '\xff'])
@@ -178,7 +187,7 @@ def test_a_damaged_card_is_one_line(content, tmp_path):
   if content is not None:
     (tmp_path / 'card.json').write_bytes(content.encode('latin-1'))
   with pytest.raises(StateError, match='Can not read .*card.json: ') as info:
-    weights.step(tmp_path)
+    weights.read_card(tmp_path)
   assert '\n' not in str(info.value)
 
 

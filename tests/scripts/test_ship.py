@@ -60,6 +60,7 @@ def test_the_agent_is_that_of_the_run(shipped, logdir):
 def test_the_card_tells_origin_and_scores(shipped, logdir):
   card = json.loads((shipped / 'card.json').read_text())
   assert card['step'] == runs.newest(logdir).step
+  assert card['observations'] == runs.newest(logdir).manifest['observations']
   assert card['presets'] == ['highway_kinematics', 'debug']
   assert card['settings']['steps'] == [1000, 200]
   assert card['settings'].keys() == {
