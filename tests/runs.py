@@ -134,7 +134,7 @@ def checkpoint(logdir):
   return {**record.variables(), **record.arrays}, state
 
 
-def assert_equal(one, other):
+def assert_equal(one, other, folders=('train_episodes', 'eval_episodes')):
   """Compares two runs bit for bit, less what depends on the clock."""
   (arrays, state), (others, expected) = checkpoint(one), checkpoint(other)
   assert len(arrays) > 100 and set(arrays) == set(others)
@@ -142,7 +142,7 @@ def assert_equal(one, other):
   assert not differing
   assert state == expected
   assert rows(one, timing=False) == rows(other, timing=False)
-  for folder in 'train_episodes', 'eval_episodes':
+  for folder in folders:
     first, second = episodes(one, folder), episodes(other, folder)
     assert len(first) == len(second) > 0
     for a, b in zip(first, second):

@@ -226,11 +226,13 @@ def test_a_signal_while_environments_are_built_leaves_no_trace(tmp_path):
 
 
 @pytest.mark.fault(26)
-@pytest.mark.parametrize('flags', [
-    pytest.param(COLLECT, id='collect'),
-    pytest.param(runs.TOY, id='learn', marks=pytest.mark.minutes)])
+@pytest.mark.parametrize('flags, folders', [
+    (COLLECT, ['train_episodes']),
+    pytest.param(
+        runs.TOY, ['train_episodes', 'eval_episodes'],
+        marks=pytest.mark.minutes)], ids=['collect', 'learn'])
 def test_a_signal_while_an_environment_hangs_changes_nothing(
-    launcher, tmp_path, flags):
+    launcher, tmp_path, flags, folders):
   logdir, seed = tmp_path / 'run', runs.seed_of(6, 1)
   launcher.call(tmp_path / 'straight', *flags, '--steps', 120)
   flags = [
@@ -247,7 +249,7 @@ def test_a_signal_while_an_environment_hangs_changes_nothing(
   out, err = launcher.call(logdir, *flags)
   assert f'Resumed       checkpoint {record.step}' in out
   assert 'could not be replayed' not in err
-  runs.assert_equal(tmp_path / 'straight', logdir)
+  runs.assert_equal(tmp_path / 'straight', logdir, folders)
   runs.assert_steps_increase(logdir)
 
 

@@ -1,16 +1,12 @@
 """What goes wrong in a run: nothing is lost, and one line says what to do."""
 
 import json
-import os
-import pathlib
 import shutil
-import time
 
 import pytest
 import runs
 
 from dreamerv2_tf import cli
-from dreamerv2_tf.run.checkpoint import Checkpoints
 
 FAST = ('--deterministic', 'False')  # Leaves this process as it was.
 
@@ -28,121 +24,39 @@ def train(tmp_path, capsys):
   return call
 
 
-class Touch:
-  """Unpickling it would make a file."""
-
-  def __init__(self, path):
-    self._path = path
-
-  def __reduce__(self):
-    return pathlib.Path.touch, (self._path,)
-
-
 def history(logdir):
   return json.loads((logdir / 'run.json').read_text())['history']
 
 
-def failure(logdir):
-  return json.loads((logdir / 'failure.json').read_text())
-
-
-def workers_of(parent):
-  """Ids of the environment workers that a process has started."""
-  found = []
-  for path in pathlib.Path('/proc').glob('[0-9]*'):
-    try:
-      words = (path / 'cmdline').read_text().split('\0')
-    except OSError:
-      continue
-    if 'dreamerv2_tf.envs.worker' in words and str(parent) in words:
-      found.append(int(path.name))
-  return found
-
-
-def gone(pid):
-  try:
-    stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
-  except OSError:
-    return True
-  return stat.rpartition(')')[2].split()[0] == 'Z'
-
-
 @pytest.fixture(scope='module')
-def killed(tmp_path_factory):
-  """A run killed while an environment hangs; what a second trainer said.
-
-  Returns the run folder, flags to go on, the message and exit status of the
-  second trainer, and the workers that outlived the first.
-  """
-  folder = tmp_path_factory.mktemp('killed')
-  logdir = folder / 'run'
-  flags = [*runs.TOY, '--steps', 240, '--eval_every', 0, *runs.plan(
-      folder / 'visits', (runs.seed_of(12, 1), 1, 'hang'))]
-  first = runs.start(logdir, *flags)
-  try:
-    moment = folder / 'visits' / f'{runs.seed_of(12, 1)}-now'
-    runs.wait_for(moment.exists, first)
-    before = runs.tree(logdir)
-    second = runs.call(logdir, *flags, status=7)
-    assert runs.tree(logdir) == before
-    workers = workers_of(first.pid)
-    assert len(workers) == 2 and first.poll() is None
-  finally:
-    first.kill()
-    first.communicate()
-  until = time.monotonic() + 60
-  while not all(map(gone, workers)) and time.monotonic() < until:
-    time.sleep(0.05)
-  return logdir, flags, second, [pid for pid in workers if not gone(pid)]
+def done(tmp_path_factory, launcher):
+  """Folder of a run of 80 steps with 10 episodes of 7 steps."""
+  logdir = tmp_path_factory.mktemp('done') / 'run'
+  launcher.call(logdir, *runs.TOY, '--eval_every', 0, '--steps', 80)
+  return logdir
 
 
-@pytest.fixture(scope='module')
-def mended(killed):
-  """The same, gone on with after its newest checkpoint and an episode broke.
-
-  Returns the run folder, flags, steps of the checkpoints before, the name of
-  the broken episode, stdout and stderr.
-  """
-  logdir, flags, *_ = killed
-  steps = Checkpoints(logdir / 'checkpoints', readonly=True).steps()
-  [data] = (logdir / 'checkpoints' / f'{steps[-1]:012d}').glob('*.data-*')
-  os.truncate(data, data.stat().st_size // 2)
-  episode = min((logdir / 'train_episodes').iterdir())
-  os.truncate(episode, episode.stat().st_size // 2)
-  out, err = runs.call(logdir, *flags, '--model_opt.lr', 1e-3)
-  return logdir, flags, steps, episode.name, out, err
+def test_a_key_of_another_version_is_no_obstacle(
+    done, launcher, tmp_path, capsys):
+  logdir = tmp_path / 'run'
+  shutil.copytree(done, logdir)
+  with open(logdir / 'config.yaml', 'a') as file:
+    file.write('of_tomorrow: 3\n')
+  assert cli.main(['eval', '--logdir', str(logdir), '--episodes', '1']) == 0
+  launcher.call(logdir, '--steps', 90)
+  assert runs.newest(logdir).step == 90
+  assert 'of_tomorrow' not in (logdir / 'config.yaml').read_text()
 
 
-class TestKilled:
-  """The life of one run folder, from kill -9 on."""
-
-  @pytest.mark.fault(51)
-  def test_second_trainer_is_refused(self, killed):
-    logdir, _, (out, err), _ = killed
-    assert out == '' and err.splitlines()[-1].startswith(
-        f'error: {logdir} is locked by pid ')
-
-  def test_a_key_of_another_version_is_no_obstacle(
-      self, mended, tmp_path, capsys):
-    logdir = tmp_path / 'run'
-    shutil.copytree(mended[0], logdir)
-    with open(logdir / 'config.yaml', 'a') as file:
-      file.write('of_tomorrow: 3\n')
-    assert cli.main(['eval', '--logdir', str(logdir), '--episodes', '1']) == 0
-    runs.call(logdir, '--steps', 250)
-    assert runs.newest(logdir).step >= 250
-    assert 'of_tomorrow' not in (logdir / 'config.yaml').read_text()
-
-  def test_a_new_run_begins_with_episodes_put_into_its_folder(
-      self, mended, tmp_path):
-    logdir = tmp_path / 'run'
-    shutil.copytree(mended[0] / 'train_episodes', logdir / 'train_episodes')
-    count = len(list((logdir / 'train_episodes').iterdir()))
-    out, _ = runs.call(logdir, *mended[1], '--steps', 300)
-    assert f'Resumed       no checkpoint; {count} episodes, ' in out
-    assert runs.newest(logdir).step >= 300
-    assert history(logdir)[0]['step'] == sum(
-        len(x['reward']) - 1 for x in runs.episodes(mended[0]))
+def test_a_new_run_begins_with_episodes_put_into_its_folder(
+    done, launcher, tmp_path):
+  logdir = tmp_path / 'run'
+  shutil.copytree(done / 'train_episodes', logdir / 'train_episodes')
+  out, _ = launcher.call(
+      logdir, *runs.TOY, '--eval_every', 0, '--steps', 100)
+  assert 'Resumed       no checkpoint; 10 episodes, ' in out
+  assert runs.newest(logdir).step == 100
+  assert history(logdir)[0]['step'] == 70
 
 
 def test_black_frames_are_refused_at_once(tmp_path):
@@ -173,16 +87,17 @@ def test_an_environment_that_never_ends_is_an_error_of_usage(
   assert runs.newest(tmp_path / 'run').step == 90
 
 
-def test_a_run_without_gradient_steps_is_not_called_done(train, tmp_path):
-  out, _ = runs.call(
+def test_a_run_without_gradient_steps_is_not_called_done(launcher, tmp_path):
+  out, _ = launcher.call(
       tmp_path / 'run', *runs.TOY, '--steps', 30, '--eval_every', 0)
   assert 'No gradient step was taken (prefill is 60 steps): 30 steps, ' in out
   assert 'Done' not in out
 
 
-def test_a_small_capacity_is_a_limit_for_evaluations_too(tmp_path):
+def test_a_small_capacity_is_a_limit_for_evaluations_too(
+    launcher, tmp_path):
   logdir = tmp_path / 'run'
-  runs.call(logdir, *runs.TOY, '--replay.capacity', 9, '--steps', 150)
+  launcher.call(logdir, *runs.TOY, '--replay.capacity', 9, '--steps', 150)
   assert set(runs.column(logdir, 'eval_total_episodes')) == {3, 6}
   assert set(runs.column(logdir, 'eval_loaded_episodes')) == {1}
   assert set(runs.column(logdir, 'train_loaded_episodes')) == {1}
