@@ -135,11 +135,11 @@ class Trainer:
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
     self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
-    self._checkpoints = Checkpoints(
-        self._folder / 'checkpoints', config.checkpoint_keep)
     # Evaluation takes a tenth of the memory, and another of the capacity.
     self._replay = self._open_replay('train_episodes', 1, 0.9)
     self._eval_replay = self._open_replay('eval_episodes', 10, 0.1)
+    self._checkpoints = Checkpoints(
+        self._folder / 'checkpoints', config.checkpoint_keep)
     self._driver = Driver(self._pool, functools.partial(_seed, config.seed))
     self._driver.on_reset(self._replay.add_step)
     self._driver.on_step(self._replay.add_step)

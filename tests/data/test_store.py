@@ -31,7 +31,7 @@ def make_episode(rows=10, value=1, **changes):
   flags[0, :1] = flags[1, -1:] = True
   episode = {
       'image': np.full((rows, 4, 4, 1), value, np.uint8),
-      'action': np.ones((rows, 2), np.float32),
+      'action': np.ones((rows, 2), np.float32) * (np.arange(rows) > 0)[:, None],
       'reward': np.arange(rows, dtype=np.float32),
       'is_first': flags[0],
       'is_last': flags[1],
@@ -125,7 +125,8 @@ def test_foreign_layouts_are_read_by_value(eps):
   image = np.random.default_rng(0).integers(0, 255, (10, 4, 4, 1), np.uint8)
   put(eps, make_episode(
       image=np.asfortranarray(image), reward=np.arange(10, dtype='>f8'),
-      action=np.ones((10, 2), np.int64)), save=np.savez)
+      action=np.ones((10, 2), np.int64) * (np.arange(10) > 0)[:, None]),
+      save=np.savez)
   store = storelib.Store(eps, 0, SPACES)
   [name], _ = store.scan()
   for _ in range(2):
@@ -142,7 +143,7 @@ def test_foreign_layouts_are_read_by_value(eps):
     ({'reward': np.zeros(9)}, "'reward' has 9 rows, 'action' has 10"),
     ({'action': np.float32(1)}, "'image' has 10 rows, 'action' has 0"),
     ({'image': None}, "key 'image' is missing"),
-    ({'is_first': None}, "key 'is_first' is missing"),
+    ({'reward': None}, "key 'reward' is missing"),
     ({'image': np.zeros((10, 4, 4, 3), np.uint8)}, r'expected \(4, 4, 1\)'),
     ({'image': np.zeros((10, 4, 4, 1))}, 'has dtype float64, expected uint8'),
     ({'reward': np.full(10, 'x')}, 'must be numeric'),
