@@ -10,8 +10,9 @@ folder of its own that is removed afterwards:
   pixels        large images
   episodes      a run that begins with many stored episodes, and goes on
 
-Memory is that of the largest process. The exit status is 1 if anything that
-was promised did not hold.
+Seconds are those of the longest process, beside its CPU time with all workers,
+which other work on the machine does not stretch; memory is that of the largest
+process. The exit status is 1 if anything that was promised did not hold.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -63,12 +64,14 @@ class Ended(NamedTuple):
   Attributes:
     status: exit status; negative if a signal killed it.
     seconds: from its start to its end.
+    cpu_seconds: of all its cores and workers.
     memory_mb: its largest resident memory.
     error: last line on stderr.
   """
 
   status: int
   seconds: float
+  cpu_seconds: float
   memory_mb: float
   error: str
 
@@ -100,7 +103,8 @@ class Run:
         lines = self._stderr.read_text(errors='replace').splitlines()
         self._ended = Ended(
             self.process.returncode, time.monotonic() - self._began,
-            usage.ru_maxrss / 1024, lines[-1] if lines else '')
+            usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024,
+            lines[-1] if lines else '')
     return self._ended
 
   def stored(self) -> list[int]:
@@ -236,15 +240,7 @@ def episodes(options: Config, folder: pathlib.Path) -> dict[str, Any]:
   """Many stored episodes: index, samples, a run that begins with them."""
   eps = folder / 'run' / 'train_episodes'
   written = _timed(lambda: write_episodes(eps, options.episodes))[1]
-  before = _resident()
-  replay, index = _timed(lambda: Replay(eps, minlen=1, ram=1e6))
-  grown = _resident() - before
-  counts = replay.stats['total_episodes'], replay.stats['total_steps']
-  dataset = replay.dataset(16, 50)
-  next(dataset)
-  batches = min(200, options.episodes)
-  seconds = _timed(lambda: list(itertools.islice(dataset, batches)))[1]
-  dataset.close()
+  counts, figures = _sample(eps, min(200, options.episodes))
   total = options.episodes * SHORT
   flags = '--env.config.length', SHORT, '--steps'
   first = Run(folder / 'run', *flags, total + options.steps)
@@ -253,14 +249,29 @@ def episodes(options: Config, folder: pathlib.Path) -> dict[str, Any]:
   [resumed] = wait(options.limit, again)
   count = options.episodes + 2 * (options.steps // SHORT)
   return _report([ended, resumed], {
-      'seconds to write them': written, 'seconds to index': index,
-      'MB of the index': grown, 'batches of 16x50 per second':
-      batches / seconds, 'seconds to go on': resumed.seconds}, {
+      'seconds to write them': written, **figures,
+      'seconds to go on': resumed.seconds}, {
       f'{options.episodes} episodes found': counts == (
           options.episodes, total),
       **_status(ended, 0), **_status(resumed, 0, 'then '),
       f'{count} episodes in the end': _holds(again, [SHORT] * count),
       'none put aside': not (folder / 'run' / 'quarantine').exists()})
+
+
+def _sample(folder, batches):
+  """Returns episodes and steps that a replay finds, and what it takes."""
+  before, used = _resident(), time.process_time()
+  replay, index = _timed(lambda: Replay(folder, minlen=1, ram=1e6))
+  used = time.process_time() - used
+  grown = _resident() - before
+  dataset = replay.dataset(16, 50)
+  next(dataset)
+  seconds = _timed(lambda: list(itertools.islice(dataset, batches)))[1]
+  dataset.close()
+  return (replay.stats['total_episodes'], replay.stats['total_steps']), {
+      'seconds to index': index, 'CPU seconds to index': used,
+      'MB of the index': grown,
+      'batches of 16x50 per second': batches / seconds}
 
 
 CASES: dict[str, Callable[[Config, pathlib.Path], dict[str, Any]]] = {
@@ -292,6 +303,7 @@ def write_episodes(folder: pathlib.Path, count: int) -> None:
 def _report(ended, figures, promises):
   return {
       'seconds': max(end.seconds for end in ended),
+      'cpu_seconds': max(end.cpu_seconds for end in ended),
       'memory_mb': max(end.memory_mb for end in ended),
       'figures': figures, 'promises': promises}
 
@@ -352,11 +364,12 @@ def _work(broken, arguments):
 
 def _table(result: dict[str, Any]) -> Iterator[str]:
   """Yields the lines for people."""
-  yield f"{'case':<14}{'seconds':>9}{'memory':>10}  promises"
+  yield f"{'case':<14}{'seconds':>9}{'CPU':>8}{'memory':>10}  promises"
   for name, case in result['cases'].items():
     held = list(case['promises'].values())
-    yield (f"{name:<14}{case['seconds']:>9.1f}{case['memory_mb']:>7.0f} MB  "
-           f'{sum(held)} of {len(held)} held')
+    yield (
+        f"{name:<14}{case['seconds']:>9.1f}{case['cpu_seconds']:>8.1f}"
+        f"{case['memory_mb']:>7.0f} MB  {sum(held)} of {len(held)} held")
     for text, value in case['figures'].items():
       yield f'  {text:<32}{value:>12,.1f}'
     for text, kept in case['promises'].items():

@@ -37,8 +37,9 @@ def test_two_cases_are_measured_and_hold(tmp_path):
       'exit status 0', 'images of (11, 16, 16, 3)', '10 episodes stored']
   for case in cases.values():
     assert all(case['promises'].values())
-    assert case['seconds'] > 0 and case['memory_mb'] > 100
-  assert table[0].split() == ['case', 'seconds', 'memory', 'promises']
+    assert min(case['seconds'], case['cpu_seconds']) > 0
+    assert case['memory_mb'] > 100
+  assert table[0].split() == ['case', 'seconds', 'CPU', 'memory', 'promises']
   assert table[1].startswith('environments') and '2 of 2 held' in table[1]
 
 
@@ -72,7 +73,7 @@ class Stub:
 def stub(script, monkeypatch):
   monkeypatch.setattr(script, 'Run', Stub)
   monkeypatch.setattr(script, 'wait', lambda limit, *runs: [
-      script.Ended(run.end, 2.5, 700.0, 'the reason') for run in runs])
+      script.Ended(run.end, 2.5, 1.5, 700.0, 'the reason') for run in runs])
   monkeypatch.setattr(Stub, 'lost', 0)
   return Stub
 
@@ -94,7 +95,7 @@ def test_what_does_not_hold_is_named_and_ends_with_1(
   out = capsys.readouterr().out
   assert [line.split(': ', 1)[1] for line in out.splitlines()
           if line.startswith('  BROKEN')] == broken
-  assert f'runs                2.5    700 MB  {7 - len(broken)} of 7' in out
+  assert f'runs{2.5:>19}{1.5:>8}    700 MB  {7 - len(broken)} of 7' in out
 
 
 def test_a_process_that_takes_too_long_is_killed(script, tmp_path):
