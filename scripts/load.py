@@ -123,7 +123,7 @@ def wait(limit: float, *running: Run) -> list[Ended]:
   """Waits until all have ended; kills those that take so many seconds."""
   until = time.monotonic() + limit
   try:
-    while not all(run.poll() for run in running):
+    while not all([run.poll() for run in running]):  # None is left out.
       if time.monotonic() > until:
         break
       time.sleep(0.02)

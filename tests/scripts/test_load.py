@@ -29,23 +29,20 @@ def measure(tmp_path, *flags, status=0):
   return table, json.loads(last)['cases']
 
 
-def test_two_cases_are_measured_and_hold(tmp_path):
-  table, cases = measure(tmp_path, '--cases', 'environments,pixels')
-  assert list(cases['environments']['promises']) == [
-      'exit status 0', '9 episodes stored']
-  assert list(cases['pixels']['promises']) == [
-      'exit status 0', 'images of (11, 16, 16, 3)', '10 episodes stored']
-  for case in cases.values():
-    assert all(case['promises'].values())
-    assert min(case['seconds'], case['cpu_seconds']) > 0
-    assert case['memory_mb'] > 100
+def test_a_case_is_measured_and_holds(tmp_path):
+  table, cases = measure(tmp_path, '--cases', 'environments')
+  case = cases['environments']
+  assert case['promises'] == {
+      'exit status 0': True, '9 episodes stored': True}
+  assert min(case['seconds'], case['cpu_seconds']) > 0
+  assert case['memory_mb'] > 100
   assert table[0].split() == ['case', 'seconds', 'CPU', 'memory', 'promises']
   assert table[1].startswith('environments') and '2 of 2 held' in table[1]
 
 
 @pytest.mark.minutes
 @pytest.mark.parametrize('case, promises', [
-    ('runs', 6), ('length', 3), ('episodes', 5)])
+    ('runs', 6), ('length', 3), ('pixels', 3), ('episodes', 5)])
 def test_the_other_cases_hold(tmp_path, case, promises):
   _, cases = measure(tmp_path, '--cases', case)
   assert len(cases[case]['promises']) == promises
