@@ -146,13 +146,16 @@ class Store:
     spread = _spread(older, OLDER_AT_START)
     bad = self._check([*spread, *newest])
     bad |= self._settle_steps(others, {*spread, *newest}, bad)
-    decoded = _spread(others, DECODED_AT_START)
-    bad |= self._check([x for x in decoded if x not in bad], decode=True)
-    unfit = len(bad) == len({*spread, *newest, *decoded}) and any(
-        not isinstance(error, DamageError) for error in bad.values())
-    expected = max(
-        len(bad), _estimate(bad, decoded, others),
+    expected = (
         _estimate(bad, newest, newest) + _estimate(bad, spread, older))
+    sound = [name for name in others if name not in bad]
+    decoded = _spread(sound, DECODED_AT_START)
+    values = self._check(decoded, decode=True)
+    expected = max(
+        expected + _estimate(values, decoded, sound), len(bad) + len(values))
+    bad |= values
+    unfit = len(bad) == len({*spread, *newest, *bad}) and any(
+        not isinstance(error, DamageError) for error in bad.values())
     if unfit or len(bad) > FEW and 2 * expected > len(names):
       self._refuse(bad, expected, len(names))
     for name, error in bad.items():

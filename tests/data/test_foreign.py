@@ -241,12 +241,13 @@ def broken(eps, count, time='20220101T123456'):
 
 
 @pytest.mark.parametrize('time', ['20220101T123456', '000000000000'])
-def test_half_of_a_folder_may_be_put_aside_but_no_more(eps, time):
-  put(eps, episode(), count=4, time=time)
-  broken(eps, 4, time)
+@pytest.mark.parametrize('damaged', [4, 30])
+def test_half_of_a_folder_may_be_put_aside_but_no_more(eps, time, damaged):
+  put(eps, episode(), count=damaged, time=time)
+  broken(eps, damaged, time)
   names, bad = storelib.Store(eps, 1e6, SPACES).scan()
-  assert (len(names), bad) == (4, 4)
-  assert len(os.listdir(eps.parent / 'quarantine')) == 4
+  assert (len(names), bad) == (damaged, damaged)
+  assert len(os.listdir(eps.parent / 'quarantine')) == damaged
 
 
 def test_more_than_half_of_a_folder_stays_where_it_is(eps):
