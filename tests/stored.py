@@ -23,7 +23,7 @@ def make_episode(rows=10, value=1, **changes):
   flags[0, :1] = flags[1, -1:] = True
   episode = {
       'image': np.full((rows, 4, 4, 1), value, np.uint8),
-      'action': np.ones((rows, 2), np.float32),
+      'action': np.ones((rows, 2), np.float32) * (np.arange(rows) > 0)[:, None],
       'reward': np.arange(rows, dtype=np.float32),
       'is_first': flags[0],
       'is_last': flags[1],

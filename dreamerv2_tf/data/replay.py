@@ -106,7 +106,7 @@ class Replay:
     names, self._skipped = self._store.scan()
     names = self._without_copies(names)
     self._index = {  # Retained episodes by name, oldest first.
-        name: Episode(name, storelib.parse(name)[1]) for name in names}
+        name: Episode(name, self._store.steps(name)) for name in names}
     self._sampled = [  # Those of them that are long enough.
         x for x in self._index.values() if x.steps >= self._minlen]
     if short := len(names) - len(self._sampled):

@@ -64,7 +64,8 @@ def test_foreign_layouts_are_read_by_value(eps):
   image = np.random.default_rng(0).integers(0, 255, (10, 4, 4, 1), np.uint8)
   put(eps, make_episode(
       image=np.asfortranarray(image), reward=np.arange(10, dtype='>f8'),
-      action=np.ones((10, 2), np.int64)), save=np.savez)
+      action=np.ones((10, 2), np.int64) * (np.arange(10) > 0)[:, None]),
+      save=np.savez)
   store = storelib.Store(eps, 0, SPACES)
   [name], _ = store.scan()
   for _ in range(2):
