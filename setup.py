@@ -39,6 +39,7 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='MIT',
     packages=setuptools.find_packages(include=['dreamerv2_tf*']),
+    package_data={'dreamerv2_tf.pretrained': ['*/*']},
     python_requires='>=3.11',
     install_requires=[
         'cloudpickle>=3',
@@ -56,6 +57,6 @@ setuptools.setup(
         'test': TEST, 'dev': [*TEST, 'build>=1'], 'envpool': ENVPOOL,
         'results': PLOTS, 'profile': ['xprof>=2.24,<2.25'],
         'baselines': ['stable-baselines3>=2.9,<2.10']},
-    entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:main']},
+    entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:command']},
     cmdclass={'build_py': BuildWithConfigs},
 )

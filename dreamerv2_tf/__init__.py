@@ -1,7 +1,7 @@
 """DreamerV2 in TensorFlow 2, for driving on highway-env and beyond.
 
     import dreamerv2_tf as dv2
-    agent = dv2.load(logdir)
+    agent = dv2.load('highway_kinematics')  # Or the folder of a run.
     action, state = agent.act(obs, state)
 
 TensorFlow is imported at the first use of `load` or `train`.

@@ -1,8 +1,6 @@
 """`python -m dreamerv2_tf` is the command `dreamerv2`."""
 
-import sys
-
-from .cli import main
+from .cli import command
 
 if __name__ == '__main__':
-  sys.exit(main())
+  command()

@@ -301,7 +301,7 @@ class Agent(tfutils.Module):
     seed = self._fold(4, self.train_calls)
     data = wm.preprocess(data)
     return {
-        f'openl_{key.replace("/", "_")}': wm.video_pred(data, key, seed)
+        f'openl_{key}': wm.video_pred(data, key, seed)
         for key in wm.heads['decoder'].cnn_keys
         if key in wm.encoder.cnn_keys}
 

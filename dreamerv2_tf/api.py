@@ -8,7 +8,7 @@ import pathlib
 
 import gymnasium as gym
 
-from . import envs
+from . import envs, pretrained
 from .agent import Agent
 from .config import Config, resolve
 from .errors import ConfigError
@@ -21,10 +21,12 @@ def load(
     logdir: str, checkpoint: str = 'latest',
     env: gym.Env | None = None, overrides: Sequence[str] = (),
     trust: bool = False) -> Agent:
-  """Loads the agent of a run; its `act` takes plain Gymnasium observations.
+  """Loads a trained agent; its `act` takes plain Gymnasium observations.
 
   Args:
-    logdir: run folder.
+    logdir: run folder, or the name of an agent that comes with this package,
+      such as highway_kinematics. A folder of that name, where this runs, goes
+      first.
     checkpoint: latest, best or a step.
     env: an environment with the spaces of the training, if the run was
       trained in one that has no task name; it is reset and stepped once.
@@ -34,12 +36,12 @@ def load(
       that you have used in training here or imported need no such word.
 
   Raises:
-    ConfigError: there is no run, it names code that you do not know, or wrong
-      overrides.
+    ConfigError: there is no run or agent, it names code that you do not know,
+      or wrong overrides.
     StateError: no such checkpoint, or it does not fit the environment.
     EnvError: the environment can not be built.
   """
-  folder = pathlib.Path(logdir).expanduser()
+  folder = pretrained.locate(logdir)
   if env is not None and (folder / 'config.yaml').is_file():
     env = envs.wrap(env, Config.load(folder / 'config.yaml'))
   agent, _, _ = evaluate.load_agent(

@@ -5,25 +5,27 @@ TensorFlow and the environments are imported after parsing, by the loops.
 
 from collections.abc import Sequence
 import datetime
-import errno
 import os
 import pathlib
 import re
+import signal
 import sys
 import traceback
 
-from . import __version__, startup
+from . import __version__, pretrained, startup
 from . import config as configlib
 from .config import Config
-from .errors import ConfigError, DreamerError, Interrupted, StorageError
+from .errors import ConfigError, DreamerError, Interrupted, for_user
 from .schema import suggest
 
 USAGE = """\
 usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
-       dreamerv2 eval --logdir DIR [--episodes N] ...
+       dreamerv2 eval --logdir DIR|--pretrained NAME [--episodes N] ...
        dreamerv2 [train|eval] --help
        dreamerv2 --version
 """
+
+MOST_RUNS = 5  # In a message.
 
 # Flags that are no keys: name to default, of the type it has, and description.
 TRAIN = {
@@ -35,6 +37,8 @@ TRAIN = {
 }
 EVAL = {
     'logdir': ('', 'Folder of the run.'),
+    'pretrained': (
+        '', 'Instead of a run: an agent that comes with this package.'),
     'episodes': (100, 'Episodes to run.'),
     'seed': (10000, 'Seed of the first episode; the next has the next seed.'),
     'checkpoint': ('latest', 'latest, best or the step of a checkpoint.'),
@@ -63,25 +67,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _dispatch(arguments)
   except KeyboardInterrupt:
     return _fail(Interrupted('Interrupted.', 130), 130, arguments)
-  except DreamerError as error:
-    return _fail(error, error.exit_code, arguments)
   except BrokenPipeError:  # The reader, such as head, has seen enough.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-  except MemoryError:
-    return _fail(
-        'out of memory; lower replay.ram, dataset.batch or envs',
-        StorageError.exit_code, arguments)
-  except OSError as error:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
-                       errno.EACCES):
-      return _fail(error, StorageError.exit_code, arguments)
-    if error.errno == errno.ENAMETOOLONG:
-      return _fail(error, ConfigError.exit_code, arguments)
-    traceback.print_exc()
-  except Exception:
+  except Exception as raised:
+    error = for_user(raised)
+    if isinstance(error, DreamerError):
+      return _fail(error, error.exit_code, arguments)
     traceback.print_exc()
   return 1
+
+
+def command() -> None:
+  """Runs the command and ends the process with its exit status.
+
+  The end of TensorFlow takes a while, and more signals change nothing then.
+  """
+  status = main()
+  for number in signal.SIGINT, signal.SIGTERM:
+    signal.signal(number, signal.SIG_IGN)
+  sys.exit(status)
 
 
 def _fail(error, status: int, arguments: Sequence[str]) -> int:
@@ -115,9 +120,11 @@ def _train(arguments):
   base = None if presets else _stored(overrides)
   config = configlib.resolve(
       presets, overrides, base, flags=('configs', *TRAIN))
+  if not (presets or base):
+    _check_task(overrides)
   logdir = config.logdir
   if not logdir:
-    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task)
+    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task).lstrip('.') or 'run'
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
@@ -134,8 +141,12 @@ def _eval(arguments):
   options, presets, overrides = configlib.parse(EVAL, arguments)
   if presets:
     raise ConfigError('eval takes the settings of the run, no --configs.')
-  if not options.logdir:
-    raise ConfigError('eval needs the folder of a run: --logdir DIR.')
+  if bool(options.logdir) == bool(options.pretrained):
+    raise ConfigError(
+        '--pretrained is an agent of this package and --logdir a run: give one '
+        'of them.' if options.logdir else
+        'eval needs the folder of a run: --logdir DIR, or an agent that comes '
+        'with this package: --pretrained NAME.')
   for name, low in ('episodes', 1), ('seed', 0), ('envs', 0):
     if options[name] < low:
       raise ConfigError(
@@ -145,12 +156,8 @@ def _eval(arguments):
         "'checkpoint' must be latest, best or a step such as 5000 but is "
         f"'{options.checkpoint}'."
         + suggest(options.checkpoint, ('latest', 'best')))
-  logdir = pathlib.Path(os.path.expanduser(options.logdir))
+  logdir = _evaluated(options)
   stored = logdir / 'config.yaml'
-  if not stored.is_file():
-    raise ConfigError(
-        f'{logdir}: no run here, config.yaml is missing; give the folder of a '
-        'run as --logdir.')
   configlib.resolve((), overrides, Config.load(stored), flags=(*EVAL,))
   startup.prepare()
   from .run import evaluate
@@ -158,17 +165,58 @@ def _eval(arguments):
       str(logdir), episodes=options.episodes, seed=options.seed,
       checkpoint=options.checkpoint, json=options.json,
       video=options.video or None, envs=options.envs or None,
-      overrides=overrides, trust=options.trust) or 0
+      overrides=overrides, trust=options.trust,
+      keep=pretrained.HERE not in logdir.resolve().parents) or 0
+
+
+def _evaluated(options):
+  """Returns the folder of the run or agent to evaluate."""
+  if options.pretrained:
+    if options.checkpoint != EVAL['checkpoint'][0]:
+      raise ConfigError(
+          'A pretrained agent has one state and no checkpoints: leave out '
+          '--checkpoint.')
+    return pretrained.find(options.pretrained)
+  logdir = pathlib.Path(os.path.expanduser(options.logdir))
+  if not (logdir / 'config.yaml').is_file():
+    known = options.logdir in pretrained.names()
+    raise ConfigError(
+        f'{logdir}: no run here, config.yaml is missing; give the folder of a '
+        'run as --logdir.'
+        + f' Did you mean --pretrained {options.logdir}?' * known)
+  return logdir
+
+
+def _given(overrides, key):
+  """Returns the last word given for a key, None if there is none."""
+  words = [words[-1] for name, words in map(
+      configlib.split, configlib.chunks(overrides)) if name == key and words]
+  return words[-1] if words else None
+
+
+def _check_task(overrides):
+  """Refuses to begin a run of which nothing says in what task."""
+  if _given(overrides, 'task'):
+    return
+  advice = 'To begin a run, give --configs or --task.'
+  logdir = _given(overrides, 'logdir')
+  if not logdir:
+    raise ConfigError(advice)
+  folder = pathlib.Path(os.path.expanduser(logdir))
+  runs = sorted(
+      str(path.parent) for path in folder.glob('*/config.yaml'))[:MOST_RUNS]
+  if (folder.parent / 'config.yaml').is_file():
+    runs.insert(0, str(folder.parent))
+  near = f" There is one in {', '.join(runs)}." if runs else ''
+  raise ConfigError(f'No run in {folder}.{near} {advice}')
 
 
 def _stored(overrides):
   """Returns the settings of the run in --logdir, None if there is none."""
-  given = [words[-1] for name, words in map(
-      configlib.split, configlib.chunks(overrides))
-      if name == 'logdir' and words]
-  if not given:
+  logdir = _given(overrides, 'logdir')
+  if not logdir:
     return None
-  path = pathlib.Path(os.path.expanduser(given[-1]), 'config.yaml')
+  path = pathlib.Path(os.path.expanduser(logdir), 'config.yaml')
   if not path.is_file():
     return None
   print(f'No --configs: settings from {path}.', file=sys.stderr)
@@ -204,8 +252,12 @@ def _help_eval(arguments):
   lines = [
       USAGE, 'Runs episodes on fixed seeds and reports the return. Settings '
       'come from the run;', 'keys such as --env.config.lanes_count 4 change '
-      'them.', '', 'Flags']
+      'them. The result of a run is written', 'into its folder, that of a '
+      'pretrained agent only shown.', '', 'Flags']
   lines += configlib.entries(EVAL)
+  lines += [
+      '', 'Pretrained agents',
+      f"  {', '.join(pretrained.names()) or 'none in this package'}"]
   return _print(lines)
 
 

@@ -1,5 +1,6 @@
 """Errors that a user can act on, each with the exit status of the command."""
 
+import errno
 import signal
 
 
@@ -61,6 +62,24 @@ class Interrupted(DreamerError):
     self.exit_code = exit_code
 
 
+def brief(error: BaseException, most: int = 500) -> str:
+  """Returns class and message of an error of others on one line.
+
+  Args:
+    error: any; even its message may fail.
+    most: characters of the message that are kept.
+  """
+  try:
+    text = str(error)
+  except Exception:
+    text = 'its message can not be read'
+  text = ' '.join(text[:10 * most].split())
+  text = ''.join(x if x.isprintable() else '?' for x in text)
+  if len(text) > most:
+    text = f'{text[:most]} ...'
+  return f'{type(error).__name__}: {text}'
+
+
 def interrupted(number: int, where: str) -> Interrupted:
   """Returns the error of a run that a signal has stopped.
 
@@ -71,3 +90,21 @@ def interrupted(number: int, where: str) -> Interrupted:
   return Interrupted(
       f'Stopped by {signal.Signals(number).name} {where} Run the same command '
       'again to go on.', 130 if number == signal.SIGINT else 75)
+
+
+def for_user(error: BaseException) -> BaseException:
+  """Returns the error of ours that stands for one of Python's, or the same.
+
+  Memory that does not suffice and a disk that is full or can not be written
+  may show anywhere.
+  """
+  if isinstance(error, MemoryError):
+    return StorageError(
+        'out of memory; lower replay.ram, dataset.batch or envs')
+  number = error.errno if isinstance(error, OSError) else None
+  if number in (
+      errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+    return StorageError(str(error))
+  if number == errno.ENAMETOOLONG:
+    return ConfigError(str(error))
+  return error

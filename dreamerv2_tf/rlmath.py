@@ -154,5 +154,6 @@ class StreamNorm(tfutils.Module):
 
   def transform(self, inputs: tf.Tensor) -> tf.Tensor:
     """Normalises inputs, [...], float32, and leaves the magnitude."""
-    mag = tf.cast(self.mag, inputs.dtype)
+    # A run that was begun with another momentum has another magnitude.
+    mag = 1.0 if self._momentum == 1 else tf.cast(self.mag, inputs.dtype)
     return inputs / (mag + self._eps) * self._scale

@@ -41,14 +41,15 @@ def prepare_gpus() -> bool:
 class Module(tf.Module):
   """A tf.Module whose variables have readable paths.
 
-  A path joins the names of the public attributes that lead to a variable:
-  `world_model/rssm/img_in/kernel`. Weights are floating; integer variables
-  are counters. Optimizers keep theirs to themselves.
+  A path joins the names of the public attributes, and keys of dicts, that lead
+  to a variable: `world_model/rssm/img_in/kernel`. Weights are floating; integer
+  variables are counters. Optimizers keep theirs to themselves.
   """
 
   def named_variables(self) -> dict[str, tf.Variable]:
     """Returns path -> variable in the order of definition."""
-    return dict(_walk(vars(self), ''))
+    public = {k: v for k, v in vars(self).items() if not k.startswith('_')}
+    return dict(_walk(public, ''))
 
   def get_weights(self) -> dict[str, np.ndarray]:
     """Returns path -> array of all network variables."""
@@ -82,8 +83,6 @@ class Module(tf.Module):
 
 def _walk(tree: Any, prefix: str):
   for name, value in tree.items():
-    if str(name).startswith('_'):
-      continue
     path = f'{prefix}{name}'
     if isinstance(value, tf.Variable):
       if value.dtype.is_floating:
@@ -149,17 +148,18 @@ def to_arrays(name: str, tree: Any) -> dict[str, np.ndarray]:
 
   Args:
     name: prefix of the names.
-    tree: nested tensors; None for nothing.
+    tree: tensors in nested dicts; None for nothing.
 
   Returns:
-    Arrays of types that NumPy knows: half precision becomes float32.
+    Arrays of types that NumPy knows, by paths such as `name/latent/deter`:
+    half precision becomes float32.
   """
   result = {}
-  for index, tensor in enumerate(tf.nest.flatten(tree)):
+  for path, tensor in _leaves(tree, name):
     if tensor is not None:
       if tensor.dtype.is_floating:
         tensor = tf.cast(tensor, tf.float32)
-      result[f'{name}_{index}'] = tensor.numpy()
+      result[path] = tensor.numpy()
   return result
 
 
@@ -169,15 +169,28 @@ def from_arrays(
 
   Args:
     name: prefix of the names.
-    arrays: of `to_arrays`, among others.
+    arrays: of `to_arrays`, among others; earlier versions had the number of a
+      tensor, in the order of sorted keys, in place of its path.
     template: nested tensors of the same structure, shapes and dtypes.
 
   Returns:
     Nested tensors; None if there were none, or of other shapes.
   """
-  flat = tf.nest.flatten(template)
-  arrays = [arrays.get(f'{name}_{index}') for index in range(len(flat))]
-  if any(a is None or a.shape != t.shape for a, t in zip(arrays, flat)):
+  flat = list(_leaves(template, name))
+  old = f'{name}_0' in arrays
+  arrays = [
+      arrays.get(f'{name}_{index}' if old else path)
+      for index, (path, _) in enumerate(flat)]
+  if any(a is None or a.shape != t.shape for a, (_, t) in zip(arrays, flat)):
     return None
   return tf.nest.pack_sequence_as(
-      template, [tf.cast(a, t.dtype) for a, t in zip(arrays, flat)])
+      template, [tf.cast(a, t.dtype) for a, (_, t) in zip(arrays, flat)])
+
+
+def _leaves(tree, path):
+  """Yields (path, leaf) of nested dicts in the order of tf.nest."""
+  if isinstance(tree, Mapping):
+    for key in sorted(tree):
+      yield from _leaves(tree[key], f'{path}/{key}')
+  else:
+    yield path, tree

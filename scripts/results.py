@@ -36,6 +36,9 @@ FLAGS = {
 COLUMNS = (
     'method', 'seeds', 'steps', 'return', '95 %', 'IQM', '95 %',
     'of the seeds', 'crashes', 'speed', 'training, minutes')
+NOTE = (
+    r'\* With the evaluations in the course of training, which runs of earlier '
+    'versions did not time; all other minutes are without.')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,11 +70,11 @@ def read(options: Config) -> dict[str, dict[str, list[dict]]]:
   """Reads all runs that have been evaluated.
 
   Returns:
-    task -> method -> runs, by seed: `seed`, `steps`, `seconds` (up to the last
-    evaluation in training, as no method counts the final one; None without
-    training), `curve` (step, seconds or None, return of each evaluation in
-    training), `per_episode` of the final evaluation, `command`, `versions`,
-    `machine`.
+    task -> method -> runs, by seed: `seed`, `steps`, `seconds` of training up
+    to the last evaluation within it (None without training), `inclusive`
+    (whether these hold the evaluations, which older runs did not time),
+    `curve` (step, seconds or None, return of each evaluation in training),
+    `per_episode` of the final evaluation, `command`, `versions`, `machine`.
 
   Raises:
     ConfigError: there is none.
@@ -130,11 +133,13 @@ def _baseline(folder):
     return None
   record = json.loads((folder / 'record.json').read_text())
   final = json.loads((folder / 'eval.json').read_text())
-  curve = _curve(folder, 'time') if record['env_steps'] else []
+  curve = [
+      [row['step'], row.get('time'), row['eval_return']]
+      for row in _evaluations(folder)] if record['env_steps'] else []
   return {
       'task': record['task'], 'method': record['method'],
       'seed': record['seed'], 'steps': record['env_steps'],
-      'seconds': _seconds(curve), 'curve': curve,
+      'seconds': _seconds(curve), 'inclusive': False, 'curve': curve,
       'per_episode': final['per_episode'], 'first': final['seed'],
       'count': final['episodes'],
       'command': shlex.join(['scripts/baselines.py', *record['argv']]),
@@ -155,11 +160,11 @@ def _ours(folder, options):
   config = Config.load(folder / 'config.yaml')
   history = json.loads((folder / 'run.json').read_text())
   command = history['history'][0]['argv']
-  curve = _curve(folder, 'time_total')
+  curve, inclusive = _our_curve(_evaluations(folder))
   return {
       'task': config.task, 'method': f'DreamerV2, {_presets(command)}',
       'seed': config.seed, 'steps': steps,
-      'seconds': _seconds(curve), 'curve': curve,
+      'seconds': _seconds(curve), 'inclusive': inclusive, 'curve': curve,
       'per_episode': final['per_episode'], 'first': final['seed'],
       'count': final['episodes'],
       'command': shlex.join(['dreamerv2', *_portable(command[1:])]),
@@ -188,12 +193,30 @@ def _portable(words):
       if configlib.split(chunk)[0] != 'logdir' for word in chunk]
 
 
-def _curve(folder, time):
-  """Reads [step, seconds, return] of the evaluations in training."""
-  rows = map(json.loads, (folder / 'metrics.jsonl').read_text().splitlines())
+def _evaluations(folder):
+  """Yields the rows of metrics.jsonl with evaluations in training."""
+  for line in (folder / 'metrics.jsonl').read_bytes().splitlines():
+    try:
+      row = files.parse_object(line)
+    except ValueError:
+      continue  # The last one, of a run that was killed.
+    if row.get('eval_return') is not None:
+      yield row
+
+
+def _our_curve(rows):
+  """Returns [step, seconds of training, return] and if evaluations count.
+
+  They do in all points if they were not timed at one, so that time goes on.
+  """
+  rows = list(rows)
+  inclusive = any(row.get('time_eval') is None for row in rows)
+  def seconds(row):
+    total = row.get('time_total')
+    return total if inclusive or total is None else total - row['time_eval']
   return [
-      [row['step'], row.get(time), row['eval_return']]
-      for row in rows if row.get('eval_return') is not None]
+      [row['step'], seconds(row), row['eval_return']] for row in rows
+  ], inclusive
 
 
 def _seconds(curve):
@@ -256,7 +279,8 @@ def statistics(runs: Sequence[Mapping], samples: int) -> dict[str, Any]:
 
   Returns:
     `return`, `iqm`, each with `_ci95` (low, high); `seed_returns`; `steps`,
-    `crash_rate`, `speed` and `seconds`: means over runs, None if unknown.
+    `crash_rate`, `speed` and `seconds`: means over runs, None if unknown;
+    `inclusive`: whether the seconds hold evaluations in a run.
 
   Paper: arXiv 2108.13264 (interquartile mean, stratified bootstrap).
   """
@@ -285,7 +309,8 @@ def statistics(runs: Sequence[Mapping], samples: int) -> dict[str, Any]:
       'seed_returns': [float(x.mean()) for x in returns],
       'crash_rate': mean(each('crashed')), 'speed': mean(each('speed')),
       'steps': mean(run['steps'] for run in runs),
-      'seconds': mean(run['seconds'] for run in runs)}
+      'seconds': mean(run['seconds'] for run in runs),
+      'inclusive': any(run['inclusive'] for run in runs)}
 
 
 def _page(task, methods, stats, ranked):
@@ -304,7 +329,10 @@ def _page(task, methods, stats, ranked):
         ', '.join(f'{x:.1f}' for x in stat['seed_returns']),
         show(stat['crash_rate'], '{:.0%}').replace('%', ' %'),
         show(stat['speed'], '{:.1f} m/s'),
-        show(stat['seconds'] and stat['seconds'] / 60, '{:.0f}')]) + ' |')
+        show(stat['seconds'] and stat['seconds'] / 60, '{:.0f}')
+        + ' *' * stat['inclusive']]) + ' |')
+  if any(stat['inclusive'] for stat in stats.values()):
+    lines += ['', NOTE]
   lines += ['', 'Commands:', '', '```sh']
   lines += [run['command'] for name in ranked for run in methods[name]]
   lines += ['```', '']

@@ -67,6 +67,14 @@ def highway(tmp_path_factory):
   return {preset: folder / preset for preset in processes}
 
 
+@pytest.fixture(scope='session')
+def launcher(tmp_path_factory):
+  """Starts runs as processes that need not import TensorFlow."""
+  from launcher import Launcher
+  with Launcher(tmp_path_factory.mktemp('launcher')) as launcher:
+    yield launcher
+
+
 @pytest.fixture(scope='module')
 def script(request):
   """Imports the file SCRIPT of the test module, as Python runs a script."""

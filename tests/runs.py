@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from dreamerv2_tf import cli
 from dreamerv2_tf.run import checkpoint as checkpointlib
 from dreamerv2_tf.run import train
 from dreamerv2_tf.run.checkpoint import Checkpoints
@@ -23,6 +24,10 @@ TOY = (
     '--env.obs_scale 1e-9 --prefill 60 --eval_every 70 --eval_eps 3 '
     '--log_every 40 --checkpoint_every 80').split()
 
+# What no program of ours writes into a JSON file.
+ODD = [
+    '', '\xff\xfe', '[' * 100_000, '[1]', '"x"', '3', 'null', '\0', '9' * 9999]
+
 
 def start(logdir, *arguments, command='train', env=None, **kwargs):
   """Starts `python -m dreamerv2_tf` and returns the process."""
@@ -33,6 +38,13 @@ def start(logdir, *arguments, command='train', env=None, **kwargs):
   return subprocess.Popen(
       [sys.executable, '-m', 'dreamerv2_tf', command, '--logdir', str(logdir),
        *map(str, arguments)], text=True, env=env, **kwargs)
+
+
+def here(logdir, *arguments):
+  """Trains in this process, which stays as it was; returns the exit status."""
+  return cli.main([
+      '--logdir', str(logdir), *map(str, arguments), '--deterministic',
+      'False'])
 
 
 def finish(process, status, timeout=300):
@@ -110,7 +122,7 @@ def checkpoint(logdir):
   """
   record = newest(logdir)
   state = json.loads(json.dumps(record.state))
-  del state['seconds']
+  del state['seconds'], state['eval_seconds']
   for dataset in state['datasets'].values():
     streams = [stream and [stream] for stream in dataset['streams']]
     plans = [row for batch in dataset['plans'] for row in batch]
@@ -122,7 +134,7 @@ def checkpoint(logdir):
   return {**record.variables(), **record.arrays}, state
 
 
-def assert_equal(one, other):
+def assert_equal(one, other, folders=('train_episodes', 'eval_episodes')):
   """Compares two runs bit for bit, less what depends on the clock."""
   (arrays, state), (others, expected) = checkpoint(one), checkpoint(other)
   assert len(arrays) > 100 and set(arrays) == set(others)
@@ -130,7 +142,7 @@ def assert_equal(one, other):
   assert not differing
   assert state == expected
   assert rows(one, timing=False) == rows(other, timing=False)
-  for folder in 'train_episodes', 'eval_episodes':
+  for folder in folders:
     first, second = episodes(one, folder), episodes(other, folder)
     assert len(first) == len(second) > 0
     for a, b in zip(first, second):
@@ -138,11 +150,12 @@ def assert_equal(one, other):
       assert all(np.array_equal(a[key], b[key]) for key in a)
 
 
-def resign(path):
-  """Makes the checksums of an edited checkpoint right again."""
+def resign(path, **changes):
+  """Changes a manifest and makes the checksums of its folder right again."""
   manifest = json.loads((path / 'MANIFEST.json').read_text())
   for name in manifest['files']:
     manifest['files'][name] = checkpointlib._entry(path / name)
+  manifest.update(changes)
   (path / 'MANIFEST.json').write_text(
       json.dumps(checkpointlib.sign(manifest)))
 

@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(dreamerv2_tf.__file__).resolve().parent
 LAYERS = [
     ['errors', 'files'],
     ['schema', 'yamlfile', 'config', 'startup'],
+    ['pretrained'],
     ['report'],
     ['envs'],
     ['data'],
@@ -41,8 +42,8 @@ FORBIDDEN = {
 
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
-    'errors', 'files', 'schema', 'yamlfile', 'config', 'startup', 'report',
-    'envs', 'data', 'cli', '__init__', '__main__'}
+    'errors', 'files', 'schema', 'yamlfile', 'config', 'startup', 'pretrained',
+    'report', 'envs', 'data', 'cli', '__init__', '__main__'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))

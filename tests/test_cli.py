@@ -57,7 +57,7 @@ def test_default_logdir_is_below_home_and_named_after_the_task(
     calls, monkeypatch, tmp_path):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert cli.main(['--task', 'gym_module:Id/A-v0', '--fresh']) == 0
-  assert cli.main(['--logdir=~/a/b', '--seed', '1']) == 0
+  assert cli.main(['--logdir=~/a/b', '--task=gym_A-v0']) == 0
   ((first,), kwargs), ((second,), _) = calls
   assert re.fullmatch(
       re.escape(f'{tmp_path}/logdir/gym_module-Id-A-v0/') + r'\d{8}T\d{6}',
@@ -86,12 +86,29 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
       'a.gif', '--trust', '--envs', '2', '--precision=32']) == 0
   defaults = dict(
       episodes=100, seed=10000, checkpoint='latest', json=False, video=None,
-      envs=None, overrides=[], trust=False)
+      envs=None, overrides=[], trust=False, keep=True)
   assert calls[0] == ((str(stored),), defaults)
   assert calls[1] == ((str(stored),), dict(
       episodes=10, seed=3, checkpoint='best', json=True, video='a.gif', envs=2,
-      trust=True,
+      trust=True, keep=True,
       overrides=['--env.config.lanes_count', '4', '--precision=32']))
+
+
+@pytest.mark.parametrize('place, message', [
+    (None, 'error: To begin a run, give --configs or --task.'),
+    ('none', 'error: No run in {}/none. To begin a run, give --configs or '
+     '--task.'),
+    ('.', 'error: No run in {0}. There is one in {0}/stored. To begin a run, '
+     'give --configs or --task.'),
+    ('stored/checkpoints', 'error: No run in {0}/stored/checkpoints. There is '
+     'one in {0}/stored. To begin a run, give --configs or --task.')])
+def test_a_run_of_no_task_is_not_begun(
+    place, message, calls, stored, tmp_path, capsys):
+  words = ['--logdir', str(tmp_path / place)] if place else []
+  before = sorted(tmp_path.rglob('*'))
+  assert cli.main([*words, '--seed', '3']) == 2
+  assert capsys.readouterr().err == message.format(tmp_path) + '\n'
+  assert not calls and sorted(tmp_path.rglob('*')) == before
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -106,7 +123,13 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
     (['--break_lock'], "Unknown key 'break_lock'. Did you mean 'break-lock'"),
     (['--rssm.dter', '3'], "Did you mean 'rssm.deter'"),
     (['--logdir'], "'--logdir' needs a value"),
-    (['eval'], 'eval needs the folder of a run: --logdir DIR.'),
+    (['eval'], 'eval needs the folder of a run: --logdir DIR, or an agent'),
+    (['eval', '--logdir', 'a', '--pretrained', 'b'], 'give one of them'),
+    (['eval', '--pretrained', 'no_such'],
+     "There is no pretrained agent 'no_such'. Pretrained agents: "),
+    (['eval', '--pretrained', '../pretrained'], 'There is no pretrained agent'),
+    (['eval', '--pretrained', 'a', '--checkpoint', 'best'],
+     'A pretrained agent has one state'),
     (['eval', '--logdir', 'nowhere'], 'nowhere: no run here'),
     (['eval', '--configs', 'highway'], 'eval takes the settings of the run'),
     (['eval', '--logdir', '.', '--episodes', '0'], "'episodes' must be at lea"),
@@ -156,7 +179,7 @@ def test_eval_checks_overrides_and_stored_settings(calls, stored, capsys):
 def test_errors_map_to_exit_statuses(
     error, status, message, monkeypatch, capsys, tmp_path):
   fail_with(monkeypatch, error)
-  arguments = ['--logdir', str(tmp_path / 'a')]
+  arguments = ['--logdir', str(tmp_path / 'a'), '--task', 'gym_A-v0']
   assert cli.main(arguments) == status
   err = '\n' + capsys.readouterr().err
   assert message in err and 'Traceback' not in err
@@ -170,7 +193,7 @@ def test_errors_map_to_exit_statuses(
 def test_unexpected_errors_show_a_traceback(
     error, monkeypatch, capsys, tmp_path):
   fail_with(monkeypatch, error)
-  assert cli.main(['--logdir', str(tmp_path / 'a')]) == 1
+  assert cli.main(['--logdir', str(tmp_path / 'a'), '--task', 'gym_A-v0']) == 1
   err = capsys.readouterr().err
   assert 'Traceback' in err and 'bug' in err
 
@@ -178,7 +201,7 @@ def test_unexpected_errors_show_a_traceback(
 def test_status_of_the_loop_is_returned(monkeypatch, tmp_path):
   monkeypatch.setattr(run, 'train', types.SimpleNamespace(
       run=lambda *args, **kwargs: 75), raising=False)
-  assert cli.main(['--logdir', str(tmp_path / 'a')]) == 75
+  assert cli.main(['--logdir', str(tmp_path / 'a'), '--task', 'gym_A-v0']) == 75
 
 
 def test_help_lists_every_key_with_its_value(capsys):
@@ -291,7 +314,7 @@ def test_a_signal_while_tensorflow_is_imported_ends_the_process_at_once(python):
       '    with startup.importing_tensorflow(lambda: 15):\n'
       '      begun.wait()\n'
       'run.train = train\n'
-      'cli.main(["--logdir", "a"])\n')
+      'cli.main(["--logdir", "a", "--task", "gym_A-v0"])\n')
   result = python('-c', program)
   assert result.returncode == 75
   assert result.stderr == (

@@ -104,6 +104,8 @@ def test_stream_norm_of_momentum_one_changes_nothing():
   for _ in range(3):
     np.testing.assert_allclose(norm(tf.constant(x))[0], x, rtol=1e-6)
   assert norm.mag.numpy() == 1
+  norm.mag.assign(5.0)  # Of a run that was begun with another momentum.
+  np.testing.assert_allclose(norm(tf.constant(x))[0], x, rtol=1e-6)
 
 
 def test_stream_norm_of_momentum_zero_uses_the_batch_alone():

@@ -1,11 +1,12 @@
 """Toy Gymnasium environments: deterministic, quick, and broken on demand.
 
 With this folder on the path they are the tasks `gym_toys:Counter-v0`,
-`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Continuous-v0`,
-`gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of `env.config` are their
-constructor arguments.
+`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Names-v0`,
+`gym_toys:Continuous-v0`, `gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of
+`env.config` are their constructor arguments.
 """
 
+import collections
 import os
 import random
 import signal
@@ -49,6 +50,8 @@ class Counter(gym.Env):
             done and not self.terminal, {})
 
   def close(self):
+    if self.close_fault == 'exit':
+      sys.exit(3)
     if self.close_fault:
       raise ValueError('the door is stuck')
 
@@ -95,6 +98,20 @@ class Dict(Counter):
                 'gear': self.count % 3 - 1}}
 
 
+class Names(Counter):
+  """Vectors under keys that are odd as names of files, metrics or tensors."""
+
+  KEYS = ('_pose', 'a/b', 'a', 'x y', '..', 'ü', '{}%s', '.ATTRIBUTES', 'b.npy')
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.observation_space = gym.spaces.Dict(
+        dict.fromkeys(self.KEYS, self.observation_space))
+
+  def observe(self):
+    return {key: super(Names, self).observe() for key in self.KEYS}
+
+
 class Continuous(Counter):
   """Two actions, in [0, 4] and [-2, 2]; the reward is their mean."""
 
@@ -127,11 +144,11 @@ class Fault(Counter):
           a=self.observation_space, b=self.observation_space)
     if fault == 'constructor':
       raise ValueError('no such map')
+    if fault == 'exiting constructor':
+      sys.exit(0)
     if fault == 'hanging constructor':
       with open(once, 'w'):
         time.sleep(3600)
-    if fault == 'deaf':
-      signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
   def reset(self, *, seed=None, options=None):
     obs, info = super().reset(seed=seed)
@@ -185,6 +202,8 @@ class Fault(Counter):
       os.kill(os.getpid(), signal.SIGSEGV)
     if self.fault == 'stop':
       os.kill(os.getpid(), signal.SIGSTOP)
+    if self.fault == 'deaf':
+      signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if self.fault in ('hang', 'deaf'):
       time.sleep(3600)
 
@@ -254,6 +273,33 @@ class Dice(Counter):
         [self.count, random.random(), np.random.random()], np.float32)
 
 
+class Keys(Counter):
+  """A vector for each key of a variable of the environment, in that order."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.keys = os.environ['TOY_KEYS'].split()
+    box = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    self.observation_space = gym.spaces.Dict(
+        collections.OrderedDict((key, box) for key in self.keys))
+
+  def observe(self):
+    return {
+        key: np.array([self.count / 10, -len(key)], np.float32)
+        for key in self.keys}
+
+
+class Board(Fault):
+  """Draws a number from each global generator while it is built; observes."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.drawn = random.random(), np.random.random()
+
+  def observe(self):
+    return np.array([self.count, *self.drawn], np.float32)
+
+
 class Family(Fault):
   """Starts a process that outlives it; writes its id to a file."""
 
@@ -283,7 +329,7 @@ class Sloppy(Counter):
     return self.observe(), None, 0, 'no', []
 
 
-for _cls in (Counter, Image, Dict, Continuous, Dice, Fault, Family, Plan, Old,
-             Sloppy):
+for _cls in (Counter, Image, Dict, Names, Continuous, Dice, Board, Keys, Fault,
+             Family, Plan, Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

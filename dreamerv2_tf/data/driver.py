@@ -56,6 +56,7 @@ class Driver:
     self._on_episode, self._on_cut = [], []
     self._times = dict.fromkeys(['env', 'policy'], 0.0)
     self._since = time.monotonic(), 0
+    self._unanswered = {}  # Worker to the action that it is to get again.
     self.policy_state = None
     self.steps = 0
     self.episodes = 0
@@ -82,7 +83,8 @@ class Driver:
     """Goes on until both numbers are reached, or all workers idle.
 
     Running episodes continue in the next call. Returns early if the pool was
-    asked to stop; what was not answered then counts as never asked.
+    asked to stop. If a worker did not answer then, that step is not made by any
+    of them; the driver that goes on from `state` sends the same actions.
 
     Args:
       policy: from (dict of [N, ...] observations, state) to ({'action':
@@ -102,22 +104,29 @@ class Driver:
     while self.steps < steps or self.episodes < episodes:
       if self._pool.stopped:
         break
-      self._reset()
-      running = [worker.running for worker in self._workers]
-      if not any(running):
-        if all(worker.idle for worker in self._workers):
+      if not self._unanswered:
+        self._reset()
+        if self._pool.stopped:
           break
-        continue  # All resets failed; the pool gives up in the end.
-      actions = self._act(policy)
+        running = [i for i, w in enumerate(self._workers) if w.running]
+        if not running:
+          if all(worker.idle for worker in self._workers):
+            break
+          continue  # All resets failed; the pool gives up in the end.
+        actions = self._act(policy)
+        self._unanswered = {index: actions[index] for index in running}
       self._exchange([
-          ('step', action) if active else None
-          for action, active in zip(actions, running)], overlap)
+          ('step', self._unanswered[index]) if index in self._unanswered
+          else None for index in range(len(self._workers))], overlap)
 
   def state(self) -> dict[str, Any]:
     """Returns JSON-able counters, and how to replay the running episodes."""
     return {
         'steps': self.steps,
         'episodes': self.episodes,
+        'unanswered': [
+            [index, self._to_json(action)]
+            for index, action in self._unanswered.items()],
         'workers': [worker.state(self._to_json) for worker in self._workers]}
 
   def restore(
@@ -126,7 +135,7 @@ class Driver:
     """Rebuilds the running episodes by replaying their actions.
 
     A worker whose environment does not come out where it was begins its next
-    episode instead, with a warning.
+    episode instead, with a warning; the policy is asked anew then.
 
     Args:
       state: of `state`, with any number of workers.
@@ -151,23 +160,7 @@ class Driver:
             ('reset', record['seed']),
             *[('step', self._from_json(action))
               for action in record['actions']]]
-    rows = {index: [] for index in plans}
-    for time_step in range(max(map(len, plans.values()), default=0)):
-      self._pool.send([
-          plans[i][time_step] if time_step < len(plans.get(i, ())) else None
-          for i in range(len(self._workers))])
-      replies = self._pool.recv()
-      self._pool.check_stop(
-          'while resuming, the state is as it was saved.')
-      for index, row in enumerate(replies):
-        if isinstance(row, Failure):
-          del plans[index]
-        elif row is not None:
-          name, argument = plans[index][time_step]
-          action = self._zeros() if name == 'reset' else argument
-          rows[index].append({**row, 'action': action})
-          if row['is_last']:
-            del plans[index]
+    rows = self._replay(plans)
     for index, episode in rows.items():
       worker = self._workers[index]
       if index in plans and _digest(episode[-1]) == saved[index]['digest']:
@@ -179,6 +172,7 @@ class Driver:
         log.warning(
             f'The running episode of worker {index} could not be replayed with'
             f" seed {saved[index]['seed']}; a new one begins.")
+    self._unanswered = self._to_repeat(state)
 
   def stats(self) -> dict[str, float]:
     """Returns rates and times since the call before, and event counts.
@@ -200,6 +194,44 @@ class Driver:
     self._times = dict.fromkeys(self._times, 0.0)
     self._since = now, self.steps
     return result
+
+  def _replay(self, plans):
+    """Runs the commands of each worker side by side.
+
+    Takes those out of `plans` whose environment fails or ends before the last
+    command; returns the rows of each.
+    """
+    rows = {index: [] for index in plans}
+    for time_step in range(max(map(len, plans.values()), default=0)):
+      self._pool.send([
+          plans[i][time_step] if time_step < len(plans.get(i, ())) else None
+          for i in range(len(self._workers))])
+      replies = self._pool.recv()
+      self._pool.check_stop(
+          'while resuming, the state is as it was saved.')
+      for index, row in enumerate(replies):
+        if isinstance(row, Failure):
+          del plans[index]
+        elif row is not None:
+          name, argument = plans[index][time_step]
+          action = self._zeros() if name == 'reset' else argument
+          rows[index].append({**row, 'action': action})
+          if row['is_last']:
+            del plans[index]
+    return rows
+
+  def _to_repeat(self, state):
+    """Returns the actions without an answer, if all of their episodes run on.
+
+    Otherwise the policy is asked anew.
+    """
+    unanswered = {
+        index: self._from_json(action)
+        for index, action in state.get('unanswered', ())}
+    same = len(state['workers']) == len(self._workers)
+    resumed = same and all(
+        self._workers[index].running for index in unanswered)
+    return unanswered if resumed else {}
 
   def _reset(self):
     """Begins an episode for each worker that has none."""
@@ -237,6 +269,10 @@ class Driver:
     start = time.monotonic()
     results = self._pool.recv()
     self._times['env'] += time.monotonic() - start
+    steps = self._unanswered
+    if steps and any(results[index] is None for index in steps):
+      return  # Asked to stop.
+    self._unanswered = {}
     for index, (command, result) in enumerate(zip(commands, results)):
       if isinstance(result, Failure):
         self._cut(index)

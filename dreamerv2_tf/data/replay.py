@@ -16,7 +16,7 @@ lengths of sequences and batches (`minlen`, `maxlen` to sample) count rows.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import concurrent.futures
 import os
 import time
@@ -65,7 +65,8 @@ class Replay:
       ongoing: bool = False, minlen: int = 1, maxlen: int = 0,
       prioritize_ends: bool = False, ram: float = 2e9,
       seed: int | Sequence[int] = 0,
-      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None):
+      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None,
+      are_actions: Callable[[np.ndarray], np.ndarray] | None = None):
     """Indexes the folder by file names; call `load_state` before other methods.
 
     Args:
@@ -81,6 +82,7 @@ class Replay:
       seed: of the sampling.
       spaces: shape without time axis and dtype of each key of an episode;
         None: those of the first episode.
+      are_actions: see Store.
 
     Raises:
       ConfigError: a length does not make sense.
@@ -98,13 +100,13 @@ class Replay:
     self._maxlen = int(maxlen)
     self._prioritize_ends = prioritize_ends
     self._seeds = np.random.SeedSequence(seed)
-    self._store = storelib.Store(directory, ram, spaces)
+    self._store = storelib.Store(directory, ram, spaces, are_actions)
     self._datasets = weakref.WeakSet()
     self._warned = set()
     names, self._skipped = self._store.scan()
     names = self._without_copies(names)
     self._index = {  # Retained episodes by name, oldest first.
-        name: Episode(name, storelib.parse(name)[1]) for name in names}
+        name: Episode(name, self._store.steps(name)) for name in names}
     self._sampled = [  # Those of them that are long enough.
         x for x in self._index.values() if x.steps >= self._minlen]
     if short := len(names) - len(self._sampled):
@@ -196,7 +198,7 @@ class Replay:
     return self._add(episode, arrays)
 
   def add_episode(self, episode: Mapping[str, Any]) -> bool:
-    """Stores a complete episode.
+    """Stores a complete episode; its arrays stay those of the caller.
 
     Args:
       episode: {key: [rows, ...]}; observations, action, reward, is_first,
@@ -210,7 +212,8 @@ class Replay:
       StorageError: the disk stayed full.
     """
     steps = max(0, len(episode.get('action', ())) - 1)
-    return self._add(Episode(steps=steps), episode)
+    return self._add(Episode(steps=steps), {
+        key: np.array(value) for key, value in episode.items()})
 
   def dataset(self, batch: int, length: int, prefetch: int = 2) -> 'Dataset':
     """Returns an endless iterator over batches, each with its own randomness.
@@ -519,7 +522,8 @@ class Dataset:
       log.warning('the batch shape changed: all sequences are drawn anew')
       return
     self._streams = [
-        x and (found := self._replay._find(x[0])) and [found, *x[1:]]
+        x and (found := self._replay._find(x[0]))
+        and _is_range(found, *x[1:]) and [found, *x[1:]] or None
         for x in state['streams']]
     for plan in state['plans']:
       self._submit([[
@@ -560,7 +564,7 @@ class Dataset:
 
   def _resolve(self, key, start, stop, first):
     episode = self._replay._find(key)
-    if episode and stop <= episode.steps + 1:
+    if episode and _is_range(episode, start, stop):
       return [(episode, start, stop, first)]
     log.warning('episode %s is missing, another is sampled', key)
     return self._fill(stop - start)[0]
@@ -604,6 +608,11 @@ class Dataset:
         batch['is_first'][row, begin] = first
         begin = end
     return batch, failed
+
+
+def _is_range(episode, start, stop):
+  """Tells whether an episode has the rows [start, stop)."""
+  return 0 <= start < stop <= episode.steps + 1
 
 
 def _key(episode):

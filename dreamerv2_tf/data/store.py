@@ -1,7 +1,9 @@
 """Episode files: written whole, checked before use, a bounded share in RAM.
 
 `<sequence number>-<uuid>-<steps>.npz`, one complete episode each; steps are
-rows - 1. The original's `<timestamp>-<uuid>-<steps>.npz` files are read too.
+rows - 1. `<timestamp>-<uuid>-<steps>.npz` files are read, too: those of the
+original, and of other programs, some of which name the number of rows; see
+`layout`.
 
 Ours are npz files without compression. A compressed one must be decoded from
 its beginning to its end for any rows, 6 to 19 ms for 1,000 images of 64x64;
@@ -10,9 +12,10 @@ larger than RAM stays fast. The price is disk space: 4 kB per 64x64 image.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import errno
 import filecmp
+import functools
 import io
 import logging
 import math
@@ -22,44 +25,41 @@ import re
 import struct
 import threading
 import time
-from typing import Any
+from typing import Any, BinaryIO
 import uuid
 import zipfile
 
 import numpy as np
 
 from .. import errors, files
-
-Spaces = dict[str, tuple[tuple[int, ...], np.dtype]]
-Arrays = dict[str, np.ndarray]
+from . import layout as layoutlib
+from .layout import Arrays, EpisodeError, SpaceError
 
 log = logging.getLogger(__name__)
 
-FLAGS = ('is_first', 'is_last', 'is_terminal')
-REQUIRED = ('action', 'reward', *FLAGS)
 NAME = re.compile(
-    r'([0-9]{12}|[0-9]{8}T[0-9]{6})-[0-9a-f]{32}-([0-9]{1,9})[.]npz')
-MAX_BYTES = 1 << 31  # Of one decoded episode; guards against zip bombs.
+    r'([0-9]{12}|[0-9]{8}T[0-9]{6})-'
+    r'(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-'
+    r'([0-9]{1,9})[.]npz')
 MAX_MEMBERS = 1000  # Arrays in one file.
 HEADER_BYTES = 16384  # More than any npy header of numbers takes.
 CHECKED_AT_START = 1000  # Newest files whose headers are read at once; 0.4 s.
+OLDER_AT_START = 100  # Others, evenly spread, so that all kinds are met.
+DECODED_AT_START = 8  # Files of others, whose values may mean other things.
+FEW = 3  # Unusable files that may be put aside whatever their share is.
 WRITE_WAITS = (0.1, 0.5, 2.0)  # Seconds before each retry of a failed write.
 
 
-class EpisodeError(ValueError):
-  """An episode that can not be used; the message says why."""
-
-
-class SpaceError(EpisodeError):
-  """A sound episode of another environment: other keys, shapes or dtypes."""
+class DamageError(EpisodeError):
+  """A file that is not whole or no file of arrays, of whatever meaning."""
 
 
 def parse(name: str) -> tuple[int | None, int] | None:
   """Splits a file name.
 
   Returns:
-    Sequence number, None for the original's files, and number of steps; None
-    if the name is not that of an episode.
+    Sequence number, None for files of others, and number of steps, or of rows
+    in the files of some; None if the name is not that of an episode.
   """
   match = NAME.fullmatch(name)
   if not match:
@@ -69,99 +69,22 @@ def parse(name: str) -> tuple[int | None, int] | None:
 
 
 def order(name: str) -> tuple[bool, str]:
-  """Sorts from old to new: the original's files come first, clocks aside."""
+  """Sorts from old to new: files of others come first, clocks aside."""
   return 'T' not in name, name
 
 
-def disk_dtype(dtype: Any) -> np.dtype:
-  """The dtype that values are stored in, the same as the original's."""
-  dtype = np.dtype(dtype)
-  return np.dtype({'f': 'float32', 'i': 'int32'}.get(dtype.kind, dtype))
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes an npz file without compression, whatever the arrays are called.
 
-
-def cast(key: str, value: np.ndarray, dtype: np.dtype) -> np.ndarray:
-  """Casts without changing any value but for float precision.
+  Names of arguments, which `np.savez` takes for its own, are names like others.
 
   Raises:
-    EpisodeError: a value is not finite or does not fit into the dtype.
+    ValueError: an array would have to be pickled.
   """
-  with np.errstate(over='ignore'):
-    result = np.ascontiguousarray(value, dtype)
-  if dtype.kind == 'f':
-    if not (good := np.isfinite(result)).all():
-      where = tuple(int(i) for i in np.argwhere(~good)[0])
-      raise EpisodeError(
-          f"'{key}' is {value[where]} at row {where[0]}, must be a finite "
-          f'{dtype}')
-  elif not np.can_cast(value.dtype, dtype) and (result != value).any():
-    where = tuple(np.argwhere(result != value)[0])
-    raise EpisodeError(f"'{key}' holds {value[where]}, too large for {dtype}")
-  return result
-
-
-def check_layout(
-    found: Spaces, spaces: Spaces | None, steps: int | None = None) -> None:
-  """Checks keys, lengths, shapes, dtypes and size, not the values.
-
-  Args:
-    found: full shape and dtype of each array.
-    spaces: shape without the time axis and dtype of each key that is needed;
-      None accepts any beside the required keys.
-    steps: number of steps that the file name promises; None: any.
-
-  Raises:
-    SpaceError: a key is missing or differs from the spaces.
-    EpisodeError: the lengths differ, or are too short, or it is too large.
-  """
-  for key in spaces or REQUIRED:
-    if key not in found:
-      raise SpaceError(f"key '{key}' is missing")
-  lengths = {k: shape[0] if shape else 0 for k, (shape, _) in found.items()}
-  rows = lengths['action']
-  for key, length in lengths.items():
-    if length != rows:
-      raise EpisodeError(
-          f"arrays of different lengths: '{key}' has {length} rows, 'action' "
-          f'has {rows}')
-  if rows < 2:
-    raise EpisodeError(f'{rows} rows, an episode has at least 2')
-  if steps is not None and rows != steps + 1:
-    raise EpisodeError(f'{rows} rows, but its name promises {steps + 1}')
-  for key, (shape, dtype) in found.items():
-    if dtype.kind not in 'biuf':
-      raise EpisodeError(f"'{key}' has dtype {dtype}, must be numeric")
-    want = (spaces or {}).get(key)
-    if want and shape[1:] != want[0]:
-      raise SpaceError(
-          f"'{key}' has shape {shape[1:]} per row, expected {want[0]}")
-    if want and not np.can_cast(dtype, want[1], 'same_kind'):
-      raise SpaceError(f"'{key}' has dtype {dtype}, expected {want[1]}")
-  size = sum(
-      math.prod(found[k][0]) * found[k][1].itemsize for k in spaces or found)
-  if size > MAX_BYTES:
-    raise EpisodeError(f'{size} bytes, above the limit of {MAX_BYTES}')
-
-
-def check_flags(episode: Arrays) -> None:
-  """Checks that the flags describe one whole episode, or EpisodeError."""
-  rows = len(episode['action'])
-  first, last, terminal = (
-      np.flatnonzero(episode[key]).tolist() for key in FLAGS)
-  if first != [0]:
-    raise EpisodeError(f'is_first is set at rows {first[:5]}, expected [0]')
-  if last != [rows - 1]:
-    raise EpisodeError(
-        f'is_last is set at rows {last[:5]}, expected [{rows - 1}]')
-  if terminal not in ([], last):
-    raise EpisodeError(
-        f'is_terminal without is_last at row {terminal[0]} of {rows}')
-
-
-def sampled(spaces: Mapping[str, tuple[Sequence[int], Any]]) -> Spaces:
-  """Shapes and stored dtypes of the keys that are sampled: all but log_*."""
-  return {
-      key: (tuple(shape), disk_dtype(dtype))
-      for key, (shape, dtype) in spaces.items() if not key.startswith('log_')}
+  with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
+    for key, value in arrays.items():
+      with archive.open(f'{key}.npy', 'w', force_zip64=True) as member:
+        np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 class Store:
@@ -177,13 +100,16 @@ class Store:
 
   def __init__(
       self, directory: str | os.PathLike, ram: float,
-      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None):
+      spaces: Mapping[str, tuple[Sequence[int], Any]] | None = None,
+      are_actions: Callable[[np.ndarray], np.ndarray] | None = None):
     """Makes the folder and removes what a killed writer left in it.
 
     Args:
       directory: folder of the episodes; bad files go to `../quarantine`.
       ram: bytes that decoded episodes may take.
       spaces: shape without time axis and dtype of each key, `log_*` ignored.
+      are_actions: from actions, [steps, A], to [steps] bool: which of them
+        the agent can have chosen; None: all.
 
     Raises:
       StorageError: the folder can not be made.
@@ -192,8 +118,8 @@ class Store:
     self.directory = pathlib.Path(directory).expanduser().absolute()
     self.spaces = None
     if spaces is not None:
-      self.spaces = sampled(spaces)
-      if missing := [key for key in REQUIRED if key not in self.spaces]:
+      self.spaces = layoutlib.sampled(spaces)
+      if missing := [k for k in layoutlib.REQUIRED if k not in self.spaces]:
         raise ValueError(f'The spaces of an episode need the keys {missing}.')
     try:
       self.directory.mkdir(parents=True, exist_ok=True)
@@ -202,6 +128,7 @@ class Store:
       raise errors.StorageError(
           f'{self.directory}: can not hold episodes: {error}') from error
     self._ram = ram
+    self._are_actions = are_actions
     self._lock = threading.Lock()
     self._live = set()  # Names that may enter the cache.
     self._cache = collections.OrderedDict()  # Name to arrays, oldest use first.
@@ -210,12 +137,17 @@ class Store:
     # Episodes of one length share theirs: 100,000 of them stay small.
     self._layouts = {}
     self._shared = {}
-    self._extras_warned = False
+    self._steps = {}  # Of files whose name gives the number of rows.
+    self._told = set()  # Kinds of notes that were given.
 
   @property
   def ram_bytes(self) -> int:
     """Bytes of the decoded episodes in RAM."""
     return self._bytes
+
+  def steps(self, name: str) -> int:
+    """Returns the number of steps of an episode that `scan` has listed."""
+    return self._steps.get(name, parse(name)[1])
 
   def scan(self) -> tuple[list[str], int]:
     """Lists the episodes, from old to new, by name; reads the newest headers.
@@ -224,34 +156,27 @@ class Store:
       File names, and the number of damaged files that were put aside.
 
     Raises:
-      StateError: the newest episodes are of another environment.
+      StateError: most files can not be used, or none and not for damage alone;
+        nothing was moved.
     """
-    names, foreign = [], []
-    with os.scandir(self.directory) as entries:
-      for entry in entries:
-        good = parse(entry.name) and entry.is_file(follow_symlinks=False)
-        (names if good else foreign).append(entry.name)
-    if foreign:
-      log.warning(
-          'ignored %d entries of %s that are not episodes, such as %r',
-          len(foreign), self.directory, min(foreign))
-    names.sort(key=order)
-    bad = {}
-    newest = names[-CHECKED_AT_START:]
-    for name in newest:
-      try:
-        self._parse(name, decode=False)
-      except EpisodeError as error:
-        bad[name] = error
-      except OSError:
-        pass  # Met again, and reported, when it is sampled.
-    strangers = [e for e in bad.values() if isinstance(e, SpaceError)]
-    if strangers and self.spaces and len(bad) == len(newest):
-      # All would end in quarantine: more likely the wrong folder.
-      expected = ', '.join(f'{k} {s} {d}' for k, (s, d) in self.spaces.items())
-      raise errors.StateError(
-          f'{self.directory}: its episodes are of another environment: '
-          f'{strangers[-1]}; this one has {expected}; choose another logdir')
+    names = self._list()
+    others = [name for name in names if parse(name)[0] is None]
+    newest, older = names[-CHECKED_AT_START:], names[:-CHECKED_AT_START]
+    spread = _spread(older, OLDER_AT_START)
+    bad = self._check([*spread, *newest])
+    bad |= self._settle_steps(others, {*spread, *newest}, bad)
+    expected = (
+        _estimate(bad, newest, newest) + _estimate(bad, spread, older))
+    sound = [name for name in others if name not in bad]
+    decoded = _spread(sound, DECODED_AT_START)
+    values = self._check(decoded, decode=True)
+    expected = max(
+        expected + _estimate(values, decoded, sound), len(bad) + len(values))
+    bad |= values
+    unfit = len(bad) == len({*spread, *newest, *bad}) and any(
+        not isinstance(error, DamageError) for error in bad.values())
+    if unfit or len(bad) > FEW and 2 * expected > len(names):
+      self._refuse(bad, expected, len(names))
     for name, error in bad.items():
       self.quarantine(name, error)
     names = [name for name in names if name not in bad]
@@ -274,22 +199,16 @@ class Store:
     """
     episode = {key: np.asarray(value) for key, value in episode.items()}
     layout = {k: (v.shape, v.dtype) for k, v in episode.items()}
-    check_layout(layout, self.spaces)
-    self._check_extras(layout)
-    spaces = self.spaces or {}
+    layoutlib.check_layout(layout, self.spaces)
+    self._check_extras(layout, self.spaces or ())
+    kinds = {k: dtype for k, (_, dtype) in (self.spaces or {}).items()}
     episode = {
-        key: cast(key, value, spaces.get(key, (0, disk_dtype(value.dtype)))[1])
-        for key, value in episode.items()}
-    check_flags(episode)
+        k: layoutlib.cast(k, v, kinds.get(k, layoutlib.disk_dtype(v.dtype)))
+        for k, v in episode.items()}
+    layoutlib.check_flags(episode)
     self._learn_spaces(episode)
     name = f'{seq:012d}-{uuid.uuid4().hex}-{len(episode["action"]) - 1}.npz'
-
-    def fill(file):
-      with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
-        for key, value in episode.items():
-          with archive.open(f'{key}.npy', 'w', force_zip64=True) as member:
-            np.lib.format.write_array(member, value, allow_pickle=False)
-
+    fill = functools.partial(write_arrays, arrays=episode)
     for wait in (*WRITE_WAITS, None):
       try:
         files.write(self.directory / name, fill)
@@ -319,8 +238,7 @@ class Store:
       if name in self._cache:
         self._cache.move_to_end(name)
         return self._cache[name]
-    layout, episode = self._parse(name, decode=True)
-    check_flags(episode)
+    layout, episode = self._decode(name)
     self._learn_spaces(episode)
     self._layouts[name] = self._shared.setdefault(layout, layout)
     self._keep(name, episode, evict=not layout)
@@ -336,7 +254,7 @@ class Store:
     """
     layout = self._layouts.get(name)
     if layout and name not in self._cache:
-      size = (parse(name)[1] + 1) * sum(size for _, _, size, _ in layout)
+      size = (self.steps(name) + 1) * sum(size for _, _, size, _ in layout)
       if self._bytes + size > self._ram:
         return self._read_rows(name, layout, start, stop, out)
     episode = self.load(name)
@@ -379,12 +297,85 @@ class Store:
       what = f'and can not be moved: {error}'
     log.warning('skipped corrupt episode %s: %s; %s', name, reason, what)
 
-  def _parse(self, name, decode):
+  def _list(self):
+    """Names of the episodes, from old to new."""
+    names, ignored, unnamed = [], [], 0
+    with os.scandir(self.directory) as entries:
+      for entry in entries:
+        regular = entry.is_file(follow_symlinks=False)
+        if parse(entry.name) and regular:
+          names.append(entry.name)
+        else:
+          ignored.append(entry.name)
+          unnamed += regular and entry.name.endswith('.npz')
+    if unnamed and (not names or unnamed > max(FEW, len(names))):
+      first = min(x for x in ignored if x.endswith('.npz'))
+      raise errors.StateError(
+          f'{self.directory}: {unnamed} of {unnamed + len(names)} files have '
+          f'names that are not those of episodes, such as {first!r}, expected '
+          '<number of 12 digits or time>-<uuid>-<steps>.npz, one episode each; '
+          'nothing was moved: take them away or choose another logdir')
+    if ignored:
+      log.warning(
+          'ignored %d entries of %s that are not episodes, such as %r',
+          len(ignored), self.directory, min(ignored))
+    return sorted(names, key=order)
+
+  def _check(self, names, decode=False):
+    """Checks headers, or values, too: {name: error} of files without use."""
+    bad = {}
+    for name in names:
+      try:
+        if decode:
+          self._decode(name)
+        else:
+          self._parse(name, decode=False, settle=True)
+      except EpisodeError as error:
+        bad[name] = error
+      except OSError:
+        pass  # Met again, and reported, when it is sampled.
+    return bad
+
+  def _settle_steps(self, others, checked, bad):
+    """Counts the steps of files of others that were not looked at.
+
+    If the names of those all give steps or all give rows, so do the others;
+    else each is looked at. Returns {name: error} of those without use.
+    """
+    known = {x in self._steps for x in others if x in checked and x not in bad}
+    rest = [name for name in others if name not in checked]
+    if known == {True}:
+      self._steps.update((name, parse(name)[1] - 1) for name in rest)
+    return {} if len(known) == 1 else self._check(rest)
+
+  def _refuse(self, bad, count, total):
+    """Raises StateError: putting the files aside would help nobody."""
+    name, error = next(iter(bad.items()))
+    expected = ''
+    if isinstance(error, SpaceError) and self.spaces:
+      expected = '; the environment has ' + ', '.join(
+          f'{k} {s} {d}' for k, (s, d) in self.spaces.items())
+    raise errors.StateError(
+        f'{self.directory}: {count:.0f} of {total} episodes are damaged or of '
+        f'another environment or program, the first, {name}: '
+        f'{error}{expected}; nothing was moved: mend or take away such files, '
+        'or choose another logdir')
+
+  def _decode(self, name):
+    """Reads and checks a whole file; returns as `_parse`."""
+    places, episode = self._parse(name, decode=True)
+    layoutlib.check_flags(episode)
+    self._check_actions(episode['action'])
+    if parse(name)[0] is None:
+      layoutlib.check_first_row(episode)
+    return places, episode
+
+  def _parse(self, name, decode, settle=False):
     """Checks the headers of a file and reads the values if decode is set.
 
-    Returns the places of the arrays, () if not seekable, and the arrays.
+    Returns the places of the arrays, () if not seekable, and the arrays. With
+    settle, the name of a file of others may give the number of rows.
     """
-    steps = parse(name)[1]
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # No fifo, no symlink.
     handle = os.open(self.directory / name, flags)
     with open(handle, 'rb') as file:
@@ -392,26 +383,57 @@ class Store:
         with zipfile.ZipFile(file) as archive:
           found = _headers(file, archive)
           layout = {k: (m.shape, m.dtype) for k, m in found.items()}
-          check_layout(layout, self.spaces, steps)
-          self._check_extras(layout)
-          spaces = self.spaces or sampled(
-              {k: (shape[1:], dtype) for k, (shape, dtype) in layout.items()})
-          episode = {
-              key: cast(key, found[key].read(archive), dtype)
-              for key, (_, dtype) in spaces.items()} if decode else {}
+          spaces, where = self._fit(name, layout, settle)
+          arrays = {
+              key: found[key].read(archive)
+              for key in {*sum(where.values(), ('action',))}} if decode else {}
       except (EpisodeError, MemoryError):
         raise
       except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # Seeks that make no sense.
           raise  # The disk, not the file.
-        raise EpisodeError(f'{type(error).__name__}: {error}') from error
+        raise DamageError(f'{type(error).__name__}: {error}') from error
       except Exception as error:  # Whatever hostile bytes make a parser raise.
-        raise EpisodeError(f'{type(error).__name__}: {error}') from error
-    seekable = all(found[key].offset is not None for key in spaces)
+        raise DamageError(f'{type(error).__name__}: {error}') from error
+    episode = layoutlib.convert(arrays, where, spaces) if decode else {}
+    seekable = layoutlib.plain(layout, where, spaces) and all(
+        found[key].offset is not None for key in spaces)
     places = tuple(
         (key, found[key].dtype, found[key].row_bytes, found[key].offset)
         for key in spaces) if seekable else ()
     return places, episode
+
+  def _check_actions(self, actions):
+    """Refuses stored actions of another space; row 0 has none."""
+    if self._are_actions is None:
+      return
+    bad = np.flatnonzero(~self._are_actions(actions[1:]))
+    if bad.size:
+      row = int(bad[0]) + 1
+      raise EpisodeError(
+          f"'action' is {actions[row].tolist()} at row {row}, which is not in "
+          'the action space')
+
+  def _fit(self, name, found, settle):
+    """Returns the spaces to read, and from which arrays; see `layout`."""
+    shape, _ = found.get('action', ((), None))
+    if settle and parse(name) == (None, *shape[:1]):
+      self._steps[name] = shape[0] - 1
+    if self.spaces is None:
+      layoutlib.check_layout(found, None, self.steps(name))
+      spaces = layoutlib.sampled(
+          {k: (shape[1:], dtype) for k, (shape, dtype) in found.items()})
+      return spaces, {key: (key,) for key in spaces}
+    where = layoutlib.sources(found, self.spaces)
+    used = {k: found[k] for names in where.values() for k in names}
+    layoutlib.check_rows(used, self.steps(name))
+    layoutlib.check_fit(used, where, self.spaces)
+    self._check_extras(found, used)
+    other = layoutlib.differences(used, where, self.spaces)
+    other += ['names give rows'] * (name in self._steps)
+    if other:
+      self._tell(f"read episodes of another program: {', '.join(other)}")
+    return self.spaces, where
 
   def _read_rows(self, name, layout, start, stop, out):
     handle = os.open(self.directory / name, os.O_RDONLY | os.O_NOFOLLOW)
@@ -423,7 +445,7 @@ class Store:
         rows = want if want.dtype == dtype else np.empty(want.shape, dtype)
         flat = rows.reshape(-1).view(np.uint8)
         if os.preadv(handle, [flat], offset + start * size) != flat.size:
-          raise EpisodeError('the file became shorter after it was checked')
+          raise DamageError('the file became shorter after it was checked')
         if rows is not want:
           want[...] = rows
     finally:
@@ -449,16 +471,19 @@ class Store:
 
   def _learn_spaces(self, episode):
     if self.spaces is None:
-      self.spaces = sampled(
+      self.spaces = layoutlib.sampled(
           {k: (v.shape[1:], v.dtype) for k, v in episode.items()})
 
-  def _check_extras(self, found):
-    extras = [
-        key for key in found
-        if self.spaces and key not in self.spaces and key[:4] != 'log_']
-    if extras and not self._extras_warned:
-      self._extras_warned = True
-      log.warning('ignored keys of stored episodes: %s', ', '.join(extras))
+  def _check_extras(self, found, used):
+    extras = [x for x in found if x not in used and x[:4] != 'log_']
+    if self.spaces and extras:
+      self._tell(f"ignored keys of stored episodes: {', '.join(extras)}")
+
+  def _tell(self, note):
+    """Warns once of what holds for many files."""
+    if note not in self._told:
+      self._told.add(note)
+      log.warning(note)
 
 
 class _Member:
@@ -466,7 +491,7 @@ class _Member:
 
   def __init__(self, file, archive, info):
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-      raise EpisodeError(f'{info.filename} has an unknown compression')
+      raise DamageError(f'{info.filename} has an unknown compression')
     with archive.open(info) as member:
       head = io.BytesIO(member.read(HEADER_BYTES))
     version = np.lib.format.read_magic(head)
@@ -475,13 +500,13 @@ class _Member:
     elif version == (2, 0):
       header = np.lib.format.read_array_header_2_0(head)
     else:
-      raise EpisodeError(f'{info.filename} has npy version {version}')
+      raise DamageError(f'{info.filename} has npy version {version}')
     self.shape, self.fortran, self.dtype = header
     if self.dtype.hasobject:
-      raise EpisodeError(f'{info.filename} holds pickled objects')
+      raise DamageError(f'{info.filename} holds pickled objects')
     size = math.prod(self.shape) * self.dtype.itemsize
     if min(self.shape, default=0) < 0 or head.tell() + size != info.file_size:
-      raise EpisodeError(
+      raise DamageError(
           f'{info.filename} claims {self.shape} {self.dtype} but has '
           f'{info.file_size} bytes')
     self._info = info
@@ -505,11 +530,21 @@ def _headers(file, archive):
   """Reads the headers of all arrays: {key: _Member}."""
   infos = archive.infolist()
   if len(infos) > MAX_MEMBERS:
-    raise EpisodeError(f'{len(infos)} arrays, above the limit of {MAX_MEMBERS}')
+    raise DamageError(f'{len(infos)} arrays, above the limit of {MAX_MEMBERS}')
   found = {}
   for info in infos:
     key = info.filename.removesuffix('.npy')
     if key == info.filename or key in found:
-      raise EpisodeError(f'unexpected content {info.filename!r}')
+      raise DamageError(f'unexpected content {info.filename!r}')
     found[key] = _Member(file, archive, info)
   return found
+
+
+def _spread(names, count):
+  """Takes some at even distances."""
+  return names[::-(-len(names) // count) or 1]
+
+
+def _estimate(bad, checked, group):
+  """How many of a group are bad, after some of them were checked."""
+  return sum(x in bad for x in checked) * len(group) / max(1, len(checked))

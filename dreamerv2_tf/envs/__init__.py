@@ -8,15 +8,15 @@ import gymnasium
 from ..errors import ConfigError
 from ..schema import suggest
 from . import gym, highway, pooled
-from .gym import Actions, Adapter, Env, check_actions
+from .gym import Actions, Adapter, Env, are_actions, check_actions
 from .pool import Failure, Pool
 
 SUITES = ('highway', 'gym')
 LATER = ('atari', 'dmc', 'crafter', 'minatar')
 
 __all__ = [
-    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'check_actions', 'make',
-    'signature', 'simulator', 'wrap']
+    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions',
+    'check_actions', 'in_order', 'make', 'signature', 'simulator', 'wrap']
 
 
 def make(
@@ -124,6 +124,24 @@ def signature(
     return f'{space.dtype} {space.shape}'
   return {key: describe(space) for key, space in
           sorted({**obs_space, **act_space}.items())}
+
+
+def in_order(
+    space: Mapping[str, gymnasium.Space],
+    names: Any) -> dict[str, gymnasium.Space]:
+  """Brings observations in the order in which networks take them in.
+
+  Vectors are concatenated and images stacked, so that a trained network can
+  not do with another order; spaces of Gymnasium have that of whoever made them.
+
+  Args:
+    space: key -> space.
+    names: a list, of a checkpoint; keys that are not in it come last, sorted.
+  """
+  names = [name for name in names if isinstance(name, str)] if isinstance(
+      names, list) else []
+  first = [name for name in dict.fromkeys(names) if name in space]
+  return {k: space[k] for k in (*first, *sorted(set(space) - set(first)))}
 
 
 def _check_simulator(suite):

@@ -1,7 +1,7 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-import contextlib
+import copy
 import importlib
 import inspect
 import logging
@@ -11,13 +11,21 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..errors import ConfigError, DreamerError, EnvError, NonFiniteError
+from ..errors import (
+  ConfigError,
+  DreamerError,
+  EnvError,
+  NonFiniteError,
+  brief,
+)
 from ..schema import suggest
 
-# Keys that rows, losses and metrics need, or that np.savez gives a meaning.
+# Keys that rows, losses and metrics need.
 RESERVED = (
     'action', 'reward', 'discount', 'kl', 'is_first', 'is_last', 'is_terminal',
-    'model', 'actor', 'critic', 'expl', 'file')
+    'model', 'actor', 'critic', 'expl', 'expl_actor', 'expl_critic',
+    'expl_expl', 'ahead_reward', 'ahead_discount')
+MAX_KEY = 200  # Characters; keys become names of arrays, metrics and tensors.
 log = logging.getLogger(__name__)
 
 MAX_COMBINATIONS = 512
@@ -119,6 +127,10 @@ class Env:
       raise EnvError(
           f"Environment '{self.name}' rendered {_describe(image)}, expected "
           'an array [H, W, 3]; it needs render_mode rgb_array.')
+    if not np.can_cast(image.dtype, np.uint8, 'same_kind'):
+      raise EnvError(
+          f"Environment '{self.name}' rendered {image.dtype}, expected uint8. "
+          'Convert pictures to 0 to 255 in the environment.')
     return np.array(image, np.uint8)
 
   def frames(self) -> list[np.ndarray]:
@@ -138,7 +150,7 @@ class Env:
     """Closes the environment; what that raises is only a warning."""
     try:
       self._env.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
       log.warning('Closing %r raised %r.', self.name, error)
 
   def _reset(self, seed):
@@ -157,7 +169,8 @@ class Env:
     self._frames = []
     total = 0.0
     for _ in range(self._repeat):
-      result = self._env.step(action)
+      # A copy each, as some environments scale or clip it in place.
+      result = self._env.step(copy.copy(action))
       problems = _step_problems(result)
       if problems:
         raise _Breach(problems)
@@ -180,6 +193,8 @@ class Env:
         is_terminal=np.bool_(terminal))
     for key, function in self._logs.items():
       row[key] = np.float32(function(self._env.unwrapped))
+      if not math.isfinite(row[key]):
+        raise NonFiniteError(f"'{key}' is {row[key]}.")
     self.capture()
     return row
 
@@ -207,8 +222,8 @@ class Env:
         problems += breach.sentences
       except NonFiniteError:
         pass  # Data, not API: the run decides what to do with it.
-      except Exception as error:
-        problem = f'{name} raised {type(error).__name__}: {error}.'
+      except (Exception, SystemExit) as error:
+        problem = f'{name} raised {brief(error)}.'
         if 'values to unpack' in str(error):  # In one of Gymnasium's wrappers.
           problem += (
               ' reset() must return (observation, info) and step() must return'
@@ -274,6 +289,17 @@ class Adapter:
             f"Observation key '{key}' is reserved or there twice. Rename it in"
             ' the environment, for example with a TransformObservation '
             'wrapper.')
+      if len(key) > MAX_KEY or not key.isprintable():
+        raise ConfigError(
+            f'The observation key {key[:MAX_KEY]!r} can not be a name: '
+            f'expected at most {MAX_KEY} printable characters. Rename it in '
+            'the environment.')
+      for other in self._leaves:
+        short, long = sorted([key, other], key=len)
+        if long == f'ahead_{short}':
+          raise ConfigError(
+              f"The observation keys '{short}' and '{long}' give two losses one"
+              ' name. Rename one in the environment.')
       self._leaves[key] = _Leaf(path, leaf, scale, axes, bounds)
       self.advice += self._leaves[key].advice()
     self.spaces = {key: leaf.out for key, leaf in self._leaves.items()}
@@ -378,18 +404,26 @@ def check_actions(space: gym.Space, actions: np.ndarray) -> None:
   """
   actions = np.asarray(actions)
   if isinstance(space, gym.spaces.Discrete):
-    good = actions.shape[-1:] == (int(space.n),) and np.all(
-        (np.abs(actions) < 1e-2) | (np.abs(actions - 1) < 1e-2)) and np.all(
-            np.abs(actions.sum(-1) - 1) < 1e-2)
-    wanted = f'one-hot vectors of {space.n} values'
+    size, wanted = int(space.n), f'one-hot vectors of {space.n} values'
   else:
-    good = actions.shape[-1:] == space.shape and np.all(
-        np.abs(actions) <= 1 + 1e-6)
-    wanted = f'{space.shape[0]} values in [-1, 1]'
-  if not good:
+    size, wanted = space.shape[0], f'{space.shape[0]} values in [-1, 1]'
+  if actions.shape[-1:] != (size,) or not are_actions(space, actions).all():
     raise ValueError(
         f'The policy gave the actions {actions.tolist()} of shape '
         f'{actions.shape}, expected {wanted}.')
+
+
+def are_actions(space: gym.Space, actions: np.ndarray) -> np.ndarray:
+  """Tells which vectors are actions of the agent: [...], bool.
+
+  Args:
+    space: Discrete(n) or Box(-1, 1, (n,)).
+    actions: [..., n], float.
+  """
+  if isinstance(space, gym.spaces.Discrete):
+    binary = (np.abs(actions) < 1e-2) | (np.abs(actions - 1) < 1e-2)
+    return binary.all(-1) & (np.abs(actions.sum(-1) - 1) < 1e-2)
+  return (np.abs(actions) <= 1 + 1e-6).all(-1)
 
 
 def combinations(space: gym.Space) -> tuple[int, ...] | None:
@@ -438,12 +472,10 @@ def make(
     raise ConfigError(
         f"'{task}' is not a known task: {why}"
         + suggest(name, gym.registry)) from None
-  except Exception as error:
-    with contextlib.suppress(ImportError, gym.error.Error):
-      _check_arguments(task, name, kwargs)
+  except (Exception, SystemExit) as error:
+    _check_arguments(task, name, kwargs)
     raise EnvError(
-        f"Environment '{task}' can not be built: {type(error).__name__}: "
-        f'{error}') from error
+        f"Environment '{task}' can not be built: {brief(error)}") from error
   if type(env.unwrapped).__module__.startswith('highway_env.'):
     env.close()
     raise ConfigError(
@@ -475,10 +507,10 @@ def _import(task, module):
           'not be imported. Install it or add its folder to PYTHONPATH.'
       ) from None
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     raise EnvError(
         f"Environment '{task}': the module '{module}' can not be imported: "
-        f'{type(error).__name__}: {error}') from error
+        f'{brief(error)}') from error
 
 
 def plainly(value: Any) -> Any:
@@ -527,6 +559,7 @@ class _Leaf:
         self._low, self._high = low - slack, high + slack
     elif isinstance(space, gym.spaces.MultiBinary):
       count = math.prod(space.shape)
+      self._low, self._high = 0, 1
     elif isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
       count = sum(combinations(space))
       sizes = np.reshape(combinations(space), space.shape)
@@ -704,11 +737,14 @@ def _describe(value):
 
 
 def _check_arguments(task, name, kwargs):
-  """Refuses arguments that the constructor does not name."""
-  creator = gym.spec(name).entry_point
-  if isinstance(creator, str):
-    creator = gym.envs.registration.load_env_creator(creator)
-  params = inspect.signature(creator).parameters
+  """Refuses arguments that the constructor, if it is there, does not name."""
+  try:
+    creator = gym.spec(name).entry_point
+    if isinstance(creator, str):
+      creator = gym.envs.registration.load_env_creator(creator)
+    params = inspect.signature(creator).parameters
+  except Exception:  # Whatever a module raises while it is imported.
+    return
   if any(param.kind is param.VAR_KEYWORD for param in params.values()):
     return
   for key in kwargs:

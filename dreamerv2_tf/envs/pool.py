@@ -30,6 +30,7 @@ BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
 GRACE_SECONDS = 2  # Between SIGTERM and SIGKILL.
 STOP_SECONDS = 0.7  # For workers that work when the run is asked to stop.
 WINDOW_SECONDS = 3600  # In which failures are counted.
+MAX_TRACE = 4000  # Characters of a traceback that are told.
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Pool:
   def __init__(
       self, factory: Callable[[], Env], count: int, *,
       parallel: str = 'process', timeout: float = 60, max_failures: int = 10,
-      on_bad_data: str = 'stop', stop: Callable[[], int] = lambda: 0):
+      on_bad_data: str = 'stop', stop: Callable[[], int] = lambda: 0,
+      seed: int = 0):
     """Builds all environments at the same time.
 
     Args:
@@ -84,6 +86,8 @@ class Pool:
       on_bad_data: 'stop' raises at NaN and infinity, 'drop' ends the episode
         before that row.
       stop: returns the number of the signal that asks to stop, or 0.
+      seed: of what an environment draws from the global generators while it
+        is built; each worker has its own, also when it is rebuilt.
 
     Raises:
       Interrupted: asked to stop before all were built.
@@ -111,9 +115,9 @@ class Pool:
     self.obs_space = self.act_space = self.fps = None
     if parallel == 'process':
       factory = cloudpickle.dumps(factory)
-      self._workers = [_Process(factory) for _ in range(count)]
-    else:
-      self._workers = [_Inline(factory) for _ in range(count)]
+    kind = {'process': _Process, 'none': _Inline}[parallel]
+    seeds = np.random.SeedSequence([seed, 4]).generate_state(count)
+    self._workers = [kind(factory, int(seed)) for seed in seeds]
     try:
       for worker in self._workers:
         worker.start()
@@ -287,15 +291,19 @@ def answer(env: Env, command: Command) -> tuple:
   try:
     if name == 'reset':
       if argument is not None and not env.own_random:
-        # Some environments draw from the global generators.
-        random.seed(argument)
-        np.random.seed(argument % 2 ** 32)
+        seed_generators(argument)
       row = env.reset(argument)
     else:
       row = env.step({'action': argument})
     return 'row', row, (env.frames(), env.outside)
   except Exception as error:
     return describe(error)
+
+
+def seed_generators(seed: int) -> None:
+  """Seeds the global generators, from which some environments draw."""
+  random.seed(seed)
+  np.random.seed(seed % 2 ** 32)
 
 
 def describe(error: Exception) -> tuple[str, str, str]:
@@ -305,8 +313,13 @@ def describe(error: Exception) -> tuple[str, str, str]:
     for kind in kinds:
       if isinstance(error, getattr(errors, kind)):
         return kind, str(error), ''
-  return ('raised', f'raised {type(error).__name__}: {error}',
-          traceback.format_exc())
+  return 'raised', f'raised {errors.brief(error)}', _trace(error)
+
+
+def _trace(error):
+  """Returns where an error was raised, and the end of its message."""
+  frames = ''.join(traceback.format_tb(error.__traceback__))
+  return f'{frames[-MAX_TRACE:]}{errors.brief(error)}'
 
 
 def introduce(env: Env) -> tuple:
@@ -319,9 +332,10 @@ class _Inline:
 
   pipe = None
 
-  def __init__(self, factory):
+  def __init__(self, factory, seed):
     self._generators = None  # States of the global ones, of its own.
     self._factory = factory
+    self._seed = seed
     self._env = None
     self._command = None
     self.built = self.busy = False
@@ -348,6 +362,7 @@ class _Inline:
   def _work(self):
     try:
       if not self.built:
+        seed_generators(self._seed)
         self._env = self._factory()
         return introduce(self._env)
       return answer(self._env, self._command)
@@ -368,8 +383,9 @@ class _Inline:
 class _Process:
   """A worker process and the trainer's end of its pipe."""
 
-  def __init__(self, factory):
+  def __init__(self, factory, seed):
     self._factory = factory
+    self._seed = seed
     self._process = None
     self._count = 0
     self.pipe = None
@@ -389,7 +405,7 @@ class _Process:
     path = [entry or os.getcwd() for entry in sys.path]
     self._process = subprocess.Popen(
         [sys.executable, '-P', '-m', f'{__package__}.worker',
-         str(passed), str(os.getpid())],
+         str(passed), str(os.getpid()), str(self._seed)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, pass_fds=[passed],
         process_group=0,  # Ctrl-C is for the trainer alone.

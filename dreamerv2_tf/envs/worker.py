@@ -1,8 +1,9 @@
 """A process with one environment: `python -m dreamerv2_tf.envs.worker`.
 
-Arguments are the descriptor of its socket and the id of its parent. The first
-message is the pickled factory, the others are (number, command); the number
-is echoed in each reply. Reads end with the parent's end of the socket.
+Arguments are the descriptor of its socket, the id of its parent, and the seed
+of what is drawn while the environment is built. The first message is the
+pickled factory, the others are (number, command); the number is echoed in each
+reply. Reads end with the parent's end of the socket.
 """
 
 import ctypes
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> int:
   pipe = connection.Connection(int(argv[1]))
   _end_with(int(argv[2]))
   faulthandler.enable()
+  pool.seed_generators(int(argv[3]))
   env = None
   send = lambda number, reply: pipe.send_bytes(
       pickle.dumps((number, reply), -1))

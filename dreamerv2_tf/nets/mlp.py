@@ -37,15 +37,15 @@ class DistLayer(Module):
       init: random numbers and compute dtype.
 
     Raises:
-      ConfigError: an unknown dist, or onehot for a scalar.
+      ConfigError: an unknown dist, or onehot or tanh_normal for a scalar.
     """
     super().__init__()
     if dist not in self.DISTS:
       raise ConfigError(
           f"dist must be one of {', '.join(self.DISTS)} but is '{dist}'.")
-    if dist == 'onehot' and not shape:
+    if dist in ('onehot', 'tanh_normal') and not shape:
       raise ConfigError(
-          'The distribution onehot is for actions; a head of single numbers '
+          f'The distribution {dist} is for actions; a head of single numbers '
           'needs mse, normal or binary.')
     self._shape = list(shape)
     self._dist = dist

@@ -7,6 +7,7 @@ times action repeat, the value is a NumPy array or a text.
 import collections
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -14,6 +15,7 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import socket
 import sys
 import time
@@ -180,7 +182,7 @@ class TerminalOutput:
   SHOWN = (
       (r'train_return', 'return'),
       (r'eval_return', 'eval'),
-      (r'.*crash.*', 'crash'),
+      (r'eval_crash_rate', 'eval crash'),  # Of an episode, it is 0 or 1.
       (r'model_loss', 'model'),
       (r'image_loss', 'image'),
   )
@@ -315,6 +317,9 @@ class JSONLOutput:
     self._pending = b''
     self._failures = 0
     try:
+      if self._path.exists() and self._path.stat().st_nlink > 1:
+        # It is that of a copy, too, made with `cp -al` or the like.
+        files.write(self._path, functools.partial(_copy, self._path))
       self._file = self._path.open('ab', buffering=0)
     except OSError as error:
       raise errors.StorageError(
@@ -537,6 +542,12 @@ def _scalars(summaries):
       name: float(value) for _, name, value in summaries
       if not isinstance(value, str) and value.ndim == 0}
   return max(step for step, _, _ in summaries), scalars
+
+
+def _copy(path, file):
+  """Copies the content of a path to a binary file."""
+  with path.open('rb') as source:
+    shutil.copyfileobj(source, file)
 
 
 def _append(file, data):

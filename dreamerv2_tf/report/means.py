@@ -35,7 +35,9 @@ class Means:
 
   def load_state(self, state: Mapping) -> None:
     """Continues from a state."""
-    self._sums = {name: tuple(pair) for name, pair in state.items()}
+    self._sums = {
+        name: (float(total), int(count))
+        for name, (total, count) in state.items()}
 
 
 class Scales:

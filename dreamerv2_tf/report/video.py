@@ -93,14 +93,15 @@ def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:
 
 
 def annotate(
-    frames: np.ndarray, captions: Sequence[str],
-    height: int = 14) -> np.ndarray:
+    frames: np.ndarray, captions: Sequence[str], height: int = 14,
+    size: int | None = None) -> np.ndarray:
   """Writes one caption under each frame, in a band that hides no pixel.
 
   Args:
     frames: [T, H, W, C], uint8 or floats in 0..1.
     captions: T texts; what exceeds the width is cut off.
     height: of the band, pixels.
+    size: of the letters, pixels; None: small ones.
 
   Returns:
     [T, H + height, W, 3], uint8.
@@ -108,7 +109,7 @@ def annotate(
   assert len(frames) == len(captions), (len(frames), len(captions))
   frames = displayable(frames)
   frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
-  font = ImageFont.load_default()
+  font = ImageFont.load_default(size)
   bands = []
   for caption in captions:
     band = Image.new('RGB', (frames.shape[2], height))

@@ -28,7 +28,7 @@ import uuid
 import numpy as np
 import tensorflow as tf
 
-from .. import errors, files
+from .. import envs, errors, files
 from . import rundir
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,17 @@ class Record:
 
   @functools.cached_property
   def arrays(self) -> dict[str, np.ndarray]:
-    """What was passed to `save` as `arrays`."""
+    """What was passed to `save` as `arrays`.
+
+    Raises:
+      StateError: a value is NaN or infinite.
+    """
     with np.load(self.path / 'arrays.npz', allow_pickle=False) as data:
-      return dict(data)
+      arrays = dict(data)
+    _check_finite(self.path, [
+        name for name, value in arrays.items()
+        if value.dtype.kind == 'f' and not np.isfinite(value).all()])
+    return arrays
 
   def variables(self) -> dict[str, np.ndarray]:
     """Reads all variables by their path in the object that was saved."""
@@ -279,12 +287,8 @@ class Checkpoints:
     theirs, ours = _signature(reader), _signature_of(trackable)
     if theirs != ours:
       raise errors.StateError(_table(record.path, theirs, ours))
-    broken = [name for name in theirs if not _finite(reader, name)]
-    if broken:
-      more = ' and others' if len(broken) > 5 else ''
-      raise errors.StateError(
-          f'Checkpoint {record.path} holds NaN or infinite values in '
-          f'{", ".join(broken[:5])}{more}. Use an older one.')
+    _check_finite(
+        record.path, [name for name in theirs if not _finite(reader, name)])
     status = tf.train.Checkpoint(agent=trackable).read(f'{folder}/variables')
     status.expect_partial()  # No words about those settings.
     status.assert_existing_objects_matched()
@@ -403,6 +407,36 @@ def verify(path: str | os.PathLike) -> Record:
     raise _Damaged(f'{path / MANIFEST}: {_why(error)}') from error
 
 
+def observations(manifest: Mapping, space: Mapping) -> dict:
+  """Returns an observation space in the order that a checkpoint was made with.
+
+  Args:
+    manifest: of the checkpoint, or a card in its place; those of former
+      versions do not tell, as they took the order of the space.
+    space: key -> space.
+  """
+  names = manifest.get('observations', list(space))
+  return envs.in_order(space, names)
+
+
+def order(directory: str | os.PathLike, space: Mapping) -> dict:
+  """Does so for the newest checkpoint of a run; sorts if there is none.
+
+  Nothing is verified beyond the manifest.
+
+  Args:
+    directory: `checkpoints` in the run folder; need not exist.
+    space: key -> space.
+  """
+  for step in reversed(Checkpoints(directory, readonly=True).steps()):
+    with contextlib.suppress(OSError, ValueError):
+      manifest = files.parse_object(
+          (pathlib.Path(directory) / f'{step:012d}' / MANIFEST).read_bytes())
+      if manifest == sign(manifest):
+        return observations(manifest, space)
+  return envs.in_order(space, [])
+
+
 def sign(manifest: Mapping) -> dict:
   """Adds the SHA-256 over all other entries of a manifest, as `sha256`."""
   rest = {key: value for key, value in manifest.items() if key != 'sha256'}
@@ -472,6 +506,15 @@ def _finite(reader, name):
   if value.dtype.kind in 'biuSUO':
     return True
   return np.isfinite(value.astype(np.float64)).all()
+
+
+def _check_finite(path, broken):
+  """Refuses a checkpoint with these names of arrays that are not finite."""
+  if broken:
+    more = ' and others' if len(broken) > 5 else ''
+    raise errors.StateError(
+        f'Checkpoint {path} holds NaN or infinite values in '
+        f'{", ".join(broken[:5])}{more}. Use an older one.')
 
 
 def _table(path, theirs, ours, most=20):

@@ -21,6 +21,7 @@ from ..config import Config
 from ..data.driver import Driver
 from ..report import video as videolib
 from . import trust as trustlib
+from . import weights as weightslib
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -35,7 +36,7 @@ def run(
     logdir: str, *, episodes: int = 100, seed: int = 10_000,
     checkpoint: str = 'latest', json: bool = False, video: str | None = None,
     envs: int | None = None, overrides: Sequence[str] = (),
-    trust: bool = False) -> None:
+    trust: bool = False, keep: bool = True) -> None:
   """Evaluates a checkpoint, prints the result and writes it into the folder.
 
   Args:
@@ -49,6 +50,7 @@ def run(
       not depend on it, up to rounding.
     overrides: command line words that change the run's configuration.
     trust: run code that the settings of the run name, see `trust.check`.
+    keep: write the result; False leaves the folder as it is.
 
   Raises:
     ConfigError, StateError, EnvError, StorageError: see `errors`.
@@ -67,18 +69,20 @@ def run(
         pool, policy, seeds, film, progress=show_progress(episodes))
     fps = pool.fps
   record = make_record(config, results, seed, step)
+  path = record_path(folder, step, seed, episodes, overrides)
   try:
     if frames:
       videolib.save_gif(video, np.stack(frames), fps)
     elif video:
       log.warning('No video: scenario %d could not be run.', seed)
-    path = record_path(folder, step, seed, episodes, overrides)
-    write(path, record, results, overrides)
+    if keep:
+      write(path, record, results, overrides)
   except OSError as error:
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
         f'{jsonlib.dumps(record)}.') from error
-  print(_text(record, path, video), flush=True)
+  written = [str(path)] * keep + [str(video)] * bool(frames)
+  print(_text(record, written), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
 
@@ -109,6 +113,17 @@ def record_path(
   return folder / f'{name}.json'
 
 
+def read_record(path: pathlib.Path) -> dict[str, Any] | None:
+  """Returns what `write` left in a file; None if it is not there or no such."""
+  try:
+    record = files.parse_object(path.read_bytes())
+    for name in 'return_mean', 'return_std', 'episodes':
+      float(record[name])
+  except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    return None
+  return record
+
+
 def write(
     path: pathlib.Path, record: Mapping[str, Any], episodes: Sequence[Episode],
     overrides: Sequence[str] = ()) -> None:
@@ -125,8 +140,8 @@ def load_agent(
   """Builds the agent of a run with the variables of a checkpoint.
 
   Args:
-    logdir: run folder; nothing is written.
-    checkpoint: latest, best or a step.
+    logdir: run folder, or one of `weights`; nothing is written.
+    checkpoint: latest, best or a step; of weights, latest.
     overrides: command line words that change the run's configuration.
     env: that the run was trained in, whose spaces are read; None makes the
       one of its task.
@@ -163,15 +178,29 @@ def load_agent(
   startup.import_tensorflow()
   from .. import tfutils
   from ..agent import Agent
-  from .checkpoint import Checkpoints
+  from . import checkpoint as checkpointlib
   tfutils.prepare_gpus()
+  step, record, restore = _find(logdir, checkpoint)
+  agent = Agent(
+      config, checkpointlib.observations(record, env.obs_space),
+      env.act_space, adapter=env.adapter, actions=env.actions)
+  restore(agent)
+  return agent, config, step
+
+
+def _find(logdir, checkpoint):
+  """Returns the step of what is stored, what it tells, and how to restore it.
+
+  That is a manifest or a card, and a function of an agent.
+  """
+  if weightslib.held(logdir):
+    card = weightslib.read_card(logdir, checkpoint)
+    return card['step'], card, functools.partial(weightslib.restore, logdir)
+  from .checkpoint import Checkpoints
   checkpoints = Checkpoints(logdir / 'checkpoints', readonly=True)
   record = checkpoints.find(checkpoint)
-  agent = Agent(
-      config, env.obs_space, env.act_space, adapter=env.adapter,
-      actions=env.actions)
-  checkpoints.restore(record, agent)
-  return agent, config, record.step
+  return (record.step, record.manifest,
+          functools.partial(checkpoints.restore, record))
 
 
 def factory(
@@ -200,7 +229,7 @@ def make_pool(
   return envlib.Pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
-      on_bad_data=config.on_bad_data, stop=stop)
+      on_bad_data=config.on_bad_data, stop=stop, seed=config.seed)
 
 
 def collect(
@@ -379,7 +408,7 @@ def _return(episode):
   return float(episode['reward'].astype(np.float64).sum())
 
 
-def _text(record, path, video):
+def _text(record, written):
   interval = ''
   if record['return_ci95']:
     low, high = record['return_ci95']
@@ -395,5 +424,6 @@ def _text(record, path, video):
     lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")
   if record['speed_mean'] is not None:
     lines.append(f"Speed         {record['speed_mean']:.1f} m/s")
-  lines.append(f'Written to    {path}' + (f' and {video}' if video else ''))
+  if written:
+    lines.append(f"Written to    {' and '.join(written)}")
   return '\n'.join(lines)

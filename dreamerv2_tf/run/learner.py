@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 import concurrent.futures
 import contextlib
+import functools
 import json
 import pathlib
 import time
@@ -13,6 +14,7 @@ import numpy as np
 from .. import errors, files, tfutils
 from ..agent import Agent
 from ..config import Config
+from ..data import store
 from ..report.means import Means
 from .profile import Profile
 
@@ -182,4 +184,4 @@ class Learner:
           json.dumps(self.means.take(), indent=2) + '\n')
       files.write(
           folder / f'batch-{step}.npz',
-          lambda file: np.savez_compressed(file, **batch))
+          functools.partial(store.write_arrays, arrays=batch))

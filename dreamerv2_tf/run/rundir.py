@@ -20,6 +20,7 @@ import traceback
 from typing import Self
 
 from .. import errors, files
+from . import weights
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ SILENCE = 600  # Seconds without one until --break-lock takes the lock over.
 # What is changed in place or cleared: never through a link.
 OWNED = (
     'lock', 'metrics.jsonl', 'train_episodes', 'eval_episodes', 'checkpoints',
-    'quarantine', 'nan')
+    'quarantine', 'nan', 'plugins')
 
 # Keys that decide variables, spaces or the meaning of stored data: a run can
 # not go on with other values. Patterns match the whole dotted key.
@@ -65,7 +66,8 @@ class RunDir:
 
     Raises:
       ConfigError: the name can not be that of a folder.
-      StateError: parts of the folder are symbolic links.
+      StateError: parts of the folder are symbolic links, or it is one of
+        `weights`.
       StorageError: the folder can not be created or written.
       LockedError: another process writes here; nothing was changed.
     """
@@ -77,6 +79,11 @@ class RunDir:
       self._created = [
           path for path in (self.path, *self.path.parents)
           if not path.exists()]
+      if weights.held(self.path):
+        raise errors.StateError(
+            f'{self.path} holds the networks of an agent without the rest of '
+            'its training, which can not go on from them. Give another '
+            '--logdir.')
       self.path.mkdir(parents=True, exist_ok=True)
       check_links(self.path)
       self._new = not (self.path / 'lock').exists()
@@ -224,17 +231,24 @@ class RunDir:
           holder.get('host'), silent)
       if not free:
         # A dead host's flock stays with the old file; a new one has none.
-        (self.path / 'lock').unlink()
-        os.close(self._handle)
-        self._handle = self._open()
-        if not (_flock(self._handle) and self._current()):
-          raise errors.LockedError(f'{self.path} was locked at this moment.')
+        self._replace()
+    elif os.fstat(self._handle).st_nlink > 1:
+      # The file of a copy, too, made with `cp -al`: leave that one alone.
+      self._replace()
     record = json.dumps({
         'pid': os.getpid(), 'host': socket.gethostname(),
         'boot_id': _boot_id(), 'since': _now()})
     os.ftruncate(self._handle, 0)
     os.pwrite(self._handle, record.encode(), 0)
     os.fsync(self._handle)
+
+  def _replace(self):
+    """Locks a new file in place of the old one."""
+    (self.path / 'lock').unlink()
+    os.close(self._handle)
+    self._handle = self._open()
+    if not (_flock(self._handle) and self._current()):
+      raise errors.LockedError(f'{self.path} was locked at this moment.')
 
   def _advice(self, here, silent):
     if here:
@@ -342,6 +356,21 @@ def reached(logdir: pathlib.Path) -> tuple[bool, int]:
       with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
         last = max(last, int(files.parse_object(line)['step']))
   return begun, last
+
+
+def went_on(logdir: pathlib.Path) -> bool:
+  """Tells whether a run once had checkpoints beyond step 0.
+
+  Its history and the names of its evaluations say so, whatever else was lost.
+  """
+  steps = [
+      int(match[1]) for path in logdir.glob('eval-*.json')
+      if (match := re.match(r'eval-(\d{1,15})-', path.name))]
+  with contextlib.suppress(
+      OSError, ValueError, KeyError, TypeError, OverflowError):
+    steps += [int(entry['step']) for entry in _read(
+        logdir / 'run.json')['history']]
+  return any(step > 0 for step in steps)
 
 
 def versions() -> dict[str, str | None]:

@@ -1,11 +1,11 @@
 """The training loop: collects, learns, evaluates, logs and saves."""
 
 from collections.abc import Callable, Mapping
-import contextlib
 import functools
 import hashlib
 import json
 import logging
+import math
 import shlex
 import sys
 import time
@@ -21,6 +21,7 @@ from ..data.replay import Replay
 from ..report import logger as loglib
 from ..report.means import Scales
 from . import evaluate, rundir
+from .clock import Clock
 from .stop import Stop
 
 log = logging.getLogger('dreamerv2_tf')
@@ -76,7 +77,8 @@ def run(
       raise
     except BaseException as error:
       if folder.config_path.exists():
-        folder.failure(error, trainer and int(trainer.step))
+        folder.failure(
+            errors.for_user(error), trainer and int(trainer.step))
       raise
 
 
@@ -129,17 +131,21 @@ class Trainer:
     self._folder = folder.path
     self._eval_pool = None
     from ..agent import Agent
-    from .checkpoint import Checkpoints
+    from . import checkpoint as checkpointlib
     from .learner import Learner
     from .profile import Profile
     self._exact = prepare_tensorflow(config)
     self.step = when.Counter()
-    self.agent = Agent(config, self._pool.obs_space, self._pool.act_space)
-    self._checkpoints = Checkpoints(
-        self._folder / 'checkpoints', config.checkpoint_keep)
+    checkpoints = self._folder / 'checkpoints'
+    self.agent = Agent(
+        config, checkpointlib.order(checkpoints, self._pool.obs_space),
+        self._pool.act_space)
     # Evaluation takes a tenth of the memory, and another of the capacity.
     self._replay = self._open_replay('train_episodes', 1, 0.9)
     self._eval_replay = self._open_replay('eval_episodes', 10, 0.1)
+    # After those, which may refuse what is in the folder.
+    self._checkpoints = checkpointlib.Checkpoints(
+        checkpoints, config.checkpoint_keep)
     self._driver = Driver(self._pool, functools.partial(_seed, config.seed))
     self._driver.on_reset(self._replay.add_step)
     self._driver.on_step(self._replay.add_step)
@@ -163,8 +169,7 @@ class Trainer:
     self._late = []  # Metrics of cut episodes, for the next step's row.
     self._saved = None  # Step of the last checkpoint.
     self._written = 0  # Step up to which the metrics are in the outputs.
-    self._began = began
-    self._earlier = 0.0  # Seconds that the starts before this one took.
+    self._clock = Clock(began)
     self._logged = self._improved = self._warned = False
     self._pending = []
     self._scales = Scales()
@@ -197,7 +202,7 @@ class Trainer:
       Interrupted: a signal came; the state is saved.
     """
     if self._saved is None:
-      self._save()  # From now on, a run without a checkpoint has lost it.
+      self._save(must=True)  # A run without a checkpoint has lost it.
     while True:
       if not self._collects_randomly():
         self._pretrain()
@@ -221,7 +226,7 @@ class Trainer:
             self._learn_if_due)
         if self._due['log']:
           self._log()
-      if not self._collects_randomly():
+      if not (self._collects_randomly() or self._pool.stopped):
         self._due['eval'] |= self._every['eval'](self.step)
     self._save(must=True)
     if self._endless():
@@ -231,9 +236,13 @@ class Trainer:
     self._terminal.message(self._summary(self._final_evaluation()))
 
   def _endless(self):
-    """Returns whether prefill is over and no episode has ended yet."""
+    """Returns whether prefill is over and nothing came to be learned from.
+
+    With `replay.ongoing`, that may be an episode that never ends.
+    """
     return int(self.step) >= self._config.prefill and not (
-        self._driver.episodes or self._replay.stats['total_episodes'])
+        self._driver.episodes or self._replay.stats['total_episodes']
+        or int(self.agent.train_calls))
 
   def _warn_if_endless(self):
     if self._endless() and not self._warned:
@@ -311,9 +320,14 @@ class Trainer:
     self._learner.begin(self._datasets['train'], count, int(self.step))
 
   def _evaluate(self):
-    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
+    """Scores the policy as it is now; none of that is time of training."""
     self._learner.finish()
     self._stop_if_asked()
+    with self._clock.evaluating():
+      self._score()
+
+  def _score(self):
+    """Runs eval_eps episodes of the mode of the policy, on fixed scenarios."""
     config = self._config
     episodes, frames = self._run_scenarios()
     self._due['eval'] = False
@@ -327,7 +341,7 @@ class Trainer:
         'length': result['length_mean'], 'crash_rate': result['crash_rate'],
         'speed': result['speed_mean'], 'eps': len(episodes),
         'env_failures': self._eval_pool.failures, **_totals(self._eval_replay)}
-    self._logger.add({'time_total': self._seconds()})
+    self._logger.add(self._clock.metrics())
     self._logger.add(
         {k: v for k, v in metrics.items() if v is not None}, prefix='eval')
     self._add_videos('eval', episodes[0])
@@ -353,8 +367,9 @@ class Trainer:
     if not config.eval_every or not int(self.agent.train_calls):
       return None
     path = evaluate.record_path(self._folder, step, EVAL_SEED, config.eval_eps)
-    with contextlib.suppress(OSError, ValueError):
-      return json.loads(path.read_text())
+    record = evaluate.read_record(path)
+    if record:
+      return record
     if self._last is None or self._last[0] != step:
       self._last = step, self._run_scenarios()[0]
     episodes = self._last[1]
@@ -412,15 +427,10 @@ class Trainer:
     self._logger.add({
         **self._driver.stats(),
         'checkpoint_failures': self._checkpoints.failures,
-        'time_total': self._seconds(),
-        **self._learner.take_times(),
+        **self._clock.metrics(), **self._learner.take_times(),
         'time_replay': self._datasets['train'].take_wait()})
     self._report('train')
     self._logged = True
-
-  def _seconds(self):
-    """Seconds that the run took so far, without the pauses between starts."""
-    return self._earlier + time.monotonic() - self._began
 
   def _stop_if_asked(self):
     number = self._stop.signal
@@ -435,7 +445,9 @@ class Trainer:
         k: (v.shape, v.dtype) for k, v in self._pool.obs_space.items()}
     spaces['action'] = ((self.agent.action_dim,), np.float32)
     return Replay(
-        self._folder / name, seed=[config.seed, 3, share], spaces=spaces, **{
+        self._folder / name, seed=[config.seed, 3, share], spaces=spaces,
+        are_actions=functools.partial(
+            envs.are_actions, self._pool.act_space['action']), **{
             **config.replay,  # Rounded up, as a capacity of 0 has no limit.
             'capacity': -(-config.replay.capacity // share),
             'ram': config.replay.ram * ram})
@@ -525,8 +537,7 @@ class Trainer:
     state = {
         'step': int(self.step), 'written': self._written,
         'best': self._best, 'best_step': self._best_step,
-        'due': self._due, 'seconds': self._seconds(),
-        'seed': self._config.seed,
+        'due': self._due, **self._clock.state(), 'seed': self._config.seed,
         'pretrained': self._pretrained, 'policy': self._policy,
         'learner': self._learner.state(), 'pending': self._logger.state(),
         'every': {k: v.state() for k, v in self._every.items()},
@@ -539,6 +550,7 @@ class Trainer:
         **self._learner.arrays()}
     meta = {
         'config_hash': _digest(self._config),
+        'observations': list(self.agent.obs_space),
         'spaces': envs.signature(
             self._pool.obs_space, self._pool.act_space)}
     save = functools.partial(
@@ -572,7 +584,7 @@ class Trainer:
     except Exception as error:  # Whatever a foreign state makes us do.
       raise errors.StateError(
           f'Can not go on with checkpoint {record.path}: '
-          f'{type(error).__name__}: {error}. Move it away to go on with the '
+          f'{errors.brief(error)}. Move it away to go on with the '
           'one before it, or begin a new run with another --logdir.'
       ) from error
 
@@ -610,7 +622,7 @@ class Trainer:
     self._best = self._marked = state['best']
     self._best_step = state.get('best_step')
     self._saved = record.step
-    self._earlier = state['seconds']
+    self._clock.load_state(state)
     if not newer:
       self._written = state['written']
       self._pending = state['pending']
@@ -624,28 +636,42 @@ class Trainer:
         f"{stored['loaded_steps']} steps in replay")
 
   def _check_state(self, state):
-    """Raises TypeError for what would only be noticed later."""
+    """Raises TypeError or ValueError for what would only be noticed later."""
     kinds = {
         'step': int, 'written': int, 'seconds': float, 'pretrained': int,
         'best': float | None, 'policy': str | None, 'pending': list,
+        'learner skipped': int, 'driver steps': int, 'driver episodes': int,
+        **{f'driver workers {index} episode': int
+           for index in range(len(state['driver']['workers']))},
+        **{f'{name} {key}': int for name in ('replay', 'eval_replay')
+           for key in (
+               'next_seq', 'total_steps', 'total_episodes',
+               'episodes_rejected', 'episodes_skipped')},
+        **{f'every {key} last': int | None for key in self._every},
         **{f'due {key}': int for key in self._due}}
-    values = {**state, **{f'due {k}': v for k, v in state['due'].items()}}
-    for key, kind in kinds.items():
-      value = values[key]
+    for path, kind in kinds.items():
+      value = state
+      for key in path.split():
+        value = value[int(key) if isinstance(value, list) else key]
       if isinstance(value, int) and kind in (float, float | None):
         value = float(value)
-      if not isinstance(value, kind):
-        raise TypeError(f"'{key}' is {value!r}")
+      if not isinstance(value, kind) or (
+          isinstance(value, float) and not math.isfinite(value)):
+        raise TypeError(f"'{path}' is {value!r}")
+      if isinstance(value, int) and value < 0:
+        raise ValueError(f"'{path}' is {value!r}")
     for row in state['pending']:
-      _, name, _ = row
-      if not isinstance(name, str):
+      step, name, value = row
+      if not (isinstance(step, int) and isinstance(name, str)
+              and isinstance(value, int | float)):
         raise TypeError(f"'pending' holds {row!r}")
 
   def _adopt(self):
     """Begins a new run, with the episodes that were put into its folder."""
     stats = self._replay.stats
     begun, step = rundir.reached(self._folder)
-    if step or begun and stats['loaded_episodes']:
+    if step or rundir.went_on(self._folder) or (
+        begun and stats['loaded_episodes']):
       raise errors.StateError(
           f"The run in {self._folder} has {stats['loaded_episodes']} episodes "
           f'and metrics up to step {step}, but no checkpoint. Put back a copy '

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -25,8 +26,14 @@ def modules(config: Config) -> list[str]:
   names = set()
   if ':' in name:
     names.add(name.rpartition(':')[0])
+  texts = [*_texts(config.to_dict()['env']['config'])]
   if suite == 'highway':
-    names.update(_dotted(config.to_dict()['env']['config']))
+    names.update(text for text in texts if '.' in text)
+  # Some environments make another by its id. What can not be imported, as the
+  # gpu of gpu:0, is none.
+  names.update(
+      text.partition(':')[0] for text in texts
+      if re.match(r'[\w.]+:', text) and _origin(re.split('[.:]', text)[0]))
   return sorted({name.partition('.')[0] for name in names} - {*KNOWN})
 
 
@@ -70,14 +77,14 @@ def remember(config: Config) -> None:
       files.write_text(_path(), ''.join(lines))
 
 
-def _dotted(value: Any):
-  """Yields all texts with a dot, all the way down."""
+def _texts(value: Any):
+  """Yields all texts, all the way down."""
   if isinstance(value, dict):
     value = list(value.values())
   if isinstance(value, list | tuple):
     for inner in value:
-      yield from _dotted(inner)
-  elif isinstance(value, str) and '.' in value:
+      yield from _texts(inner)
+  elif isinstance(value, str):
     yield value
 
 

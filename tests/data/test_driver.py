@@ -2,6 +2,7 @@
 
 import functools
 import json
+import signal
 import time
 import types
 
@@ -23,8 +24,8 @@ def factory(task='gym_toys:Counter-v0', **env_config):
 
 
 def pool(task='gym_toys:Counter-v0', count=1, parallel='none', **kwargs):
-  options = {key: kwargs.pop(key) for key in ('on_bad_data', 'timeout') if
-             key in kwargs}
+  options = {key: kwargs.pop(key) for key in (
+      'on_bad_data', 'timeout', 'stop') if key in kwargs}
   return envs.Pool(
       factory(task, **kwargs), count, parallel=parallel, **options)
 
@@ -161,6 +162,7 @@ def test_overlap_runs_between_send_and_receive():
   assert events == ['send', 'overlap', 'recv'] * 2
 
 
+@pytest.mark.fault(38)
 def test_actions_are_checked_before_they_are_sent():
   driver = Driver(pool(length=9), seeds)
   seen = Recorder(driver)
@@ -169,6 +171,7 @@ def test_actions_are_checked_before_they_are_sent():
   assert len(seen.rows) == 1 and driver.steps == 0
 
 
+@pytest.mark.fault(34)
 def test_a_cut_episode_ends_before_the_failure():
   driver = Driver(
       pool('gym_toys:Fault-v0', count=2, parallel='process', fault='exit',
@@ -188,6 +191,7 @@ def test_a_cut_episode_ends_before_the_failure():
   driver._pool.close()
 
 
+@pytest.mark.fault(33)
 def test_a_failing_reset_gives_no_episode():
   driver = Driver(
       pool('gym_toys:Fault-v0', fault='raise', at=0, seeds=[100], length=2),
@@ -198,6 +202,7 @@ def test_a_failing_reset_gives_no_episode():
   assert seen.episodes[0][1]['vector'][0, 1] == pytest.approx(10.1)
 
 
+@pytest.mark.fault(36)
 def test_bad_rows_never_reach_the_callbacks():
   make = functools.partial(
       pool, 'gym_toys:Fault-v0', fault='nan', at=2, seeds=[100], length=3)
@@ -241,6 +246,43 @@ def test_restore_continues_with_identical_rows(task, kwargs, parallel):
   equal(got.episodes, seen.episodes)
   assert (other.steps, other.episodes) == (driver.steps, driver.episodes)
   other._pool.close()
+
+
+@pytest.mark.parametrize('at', [0, 1, 3])
+def test_a_step_that_is_not_answered_is_made_with_the_same_actions_later(
+    at, tmp_path):
+  def build(fault, stop=lambda: 0):
+    # The second episode of worker 1 hangs once, in its reset or a step.
+    driver = Driver(pool(
+        'gym_toys:Fault-v0', 2, 'process', fault=fault, at=at, seeds=[201],
+        once=str(tmp_path / 'once'), length=4, timeout=3600, stop=stop), seeds)
+    policy = RandomPolicy(driver._pool.act_space, seed=3)
+    return driver, policy, Recorder(driver)
+
+  driver, policy, straight = build('none')
+  driver(policy, steps=20)
+  driver._pool.close()
+  (tmp_path / 'once').unlink()
+
+  asked = lambda: signal.SIGTERM if (tmp_path / 'once').exists() else 0
+  driver, policy, begun = build('hang', asked)
+  driver(policy, steps=20)
+  assert driver._pool.stopped and driver.steps == 8 + 2 * max(0, at - 1)
+  state = json.loads(json.dumps([driver.state(), policy.state()]))
+  assert len(state[0]['unanswered']) == (2 if at else 0)
+  driver._pool.close()
+
+  other, policy, got = build('hang')
+  other.restore(state[0])
+  policy.load_state(state[1])
+  other(policy, steps=20 - other.steps)
+  other._pool.close()
+  assert [len(x) for x in (begun.rows, got.rows)] != [0, 0]
+  for worker in 0, 1:
+    of = lambda seen, worker=worker: [
+        row for row in seen.rows if row[0] == worker]
+    equal(of(begun) + of(got), of(straight))
+  equal(begun.episodes + got.episodes, straight.episodes)
 
 
 def test_restore_with_another_world_begins_anew(caplog):

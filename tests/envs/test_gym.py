@@ -10,7 +10,7 @@ import pytest
 import toys
 
 from dreamerv2_tf import envs
-from dreamerv2_tf.errors import ConfigError, EnvError, NonFiniteError
+from dreamerv2_tf.errors import ConfigError, EnvError
 
 
 def config(env_config=None, scale=1.0, **kwargs):
@@ -135,7 +135,13 @@ def test_adapter_never_shares_memory():
     (gym.spaces.Text(3), 'is not supported'),
     (gym.spaces.Dict(reward=gym.spaces.Discrete(2)), "'reward' is reserved"),
     (gym.spaces.Dict(model=gym.spaces.Discrete(2)), "'model' is reserved"),
-    (gym.spaces.Dict(file=gym.spaces.Discrete(2)), "'file' is reserved"),
+    (gym.spaces.Dict(expl_actor=gym.spaces.Discrete(2)),
+     "'expl_actor' is reserved"),
+    (gym.spaces.Dict(ahead_reward=gym.spaces.Discrete(2)),
+     "'ahead_reward' is reserved"),
+    (gym.spaces.Dict(
+        car=gym.spaces.Discrete(2), ahead_car=gym.spaces.Discrete(2)),
+     "'car' and 'ahead_car' give two losses one name"),
     (gym.spaces.Dict(a=gym.spaces.Text(3)), 'is not supported'),
     (gym.spaces.Dict(log_x=gym.spaces.Discrete(2)), "'log_x' is reserved"),
     (gym.spaces.Dict(a_b=gym.spaces.Discrete(2), a=gym.spaces.Dict(
@@ -168,66 +174,6 @@ def test_action_spaces_that_are_refused(space, text):
     envs.Actions(space)
 
 
-@pytest.mark.parametrize('name, action', [
-    ('Counter', [0, 0]), ('Counter', [1, 1]), ('Counter', [0.5, 0.5]),
-    ('Counter', [1, 0, 0]), ('Counter', [np.nan, 1]),
-    ('Continuous', [2, 0]), ('Continuous', [np.nan, 0]), ('Continuous', [0])])
-def test_bad_actions_stop_before_the_step(name, action):
-  env = make(name)
-  env.reset(1)
-  with pytest.raises(ValueError, match='The policy gave the actions'):
-    env.step({'action': np.float32(action)})
-  assert env._env.unwrapped.count == 0
-
-
-def test_old_gym_api_gets_a_sentence_for_each_breach():
-  with pytest.raises(EnvError) as info:
-    make('Old')
-  for text in (
-      "'gym_toys:Old-v0' does not follow the Gymnasium API",
-      "unexpected keyword argument 'seed'", 'a tuple of 4 values', 'old Gym'):
-    assert text in str(info.value)
-
-
-def test_all_breaches_are_told_at_once():
-  with pytest.raises(EnvError) as info:
-    make('Sloppy')
-  for text in ('None as reward', 'type int as terminated',
-               'type str as truncated', 'type list as info'):
-    assert text in str(info.value)
-
-
-@pytest.mark.parametrize('fault, text', [
-    ('shape', r'shape \(2,\), expected \(3,\)'),
-    ('dtype', 'dtype <U1, expected float32'),
-    ('image', 'dtype float32, expected uint8. Convert images to 0 to 255'),
-    ('key', "observation 'b' is missing"),
-    ('no reward', 'None as reward'), ('truncated', 'type str as truncated'),
-    ('old', '4 values are the API of old Gym')])
-@pytest.mark.parametrize('at', [0, 2])
-def test_breaches_in_a_run_name_seed_and_step(fault, text, at):
-  if at == 0 and fault in ('no reward', 'truncated', 'old'):
-    at = 1
-  env = make('Fault', {'fault': fault, 'at': at})
-  with pytest.raises(EnvError, match=text) as info:
-    env.reset(5)
-    for _ in range(at):
-      env.step(onehot(1))
-  assert f"'gym_toys:Fault-v0', seed 5, step {at}: " in str(info.value)
-
-
-@pytest.mark.parametrize('fault, text', [
-    ('nan', r'observation is nan at index \(1,\)'),
-    ('inf', r'observation is inf at index \(2,\)'),
-    ('nan reward', 'reward is nan'), ('inf reward', 'reward is inf')])
-def test_non_finite_data_names_key_and_index(fault, text):
-  env = make('Fault', {'fault': fault, 'at': 2})
-  env.reset(5)
-  env.step(onehot(0))
-  with pytest.raises(NonFiniteError, match=f'seed 5, step 2: {text}'):
-    env.step(onehot(0))
-
-
 def test_values_outside_of_the_space_pass_with_one_warning(caplog):
   adapter = envs.Adapter(gym.spaces.Box(0, 1, (2,)))
   adapter(np.array([0, 1.0005]))  # Rounding.
@@ -241,7 +187,8 @@ def test_values_outside_of_the_space_pass_with_one_warning(caplog):
 @pytest.mark.parametrize('space, plain, want', [
     (gym.spaces.Discrete(3), 3, [0, 0, 0]),
     (gym.spaces.Discrete(3, start=1), 0, [0, 0, 0]),
-    (gym.spaces.MultiDiscrete([2, 3]), np.array([2, 2]), [0, 0, 0, 0, 1])])
+    (gym.spaces.MultiDiscrete([2, 3]), np.array([2, 2]), [0, 0, 0, 0, 1]),
+    (gym.spaces.MultiBinary(3), np.array([0, 2, 1], np.int8), [0, 2, 1])])
 def test_classes_outside_of_the_space_are_zeros(space, plain, want, caplog):
   assert envs.Adapter(space)(plain)['vector'].tolist() == want
   assert 'outside of its space' in caplog.text
@@ -339,6 +286,24 @@ def test_modules_that_can_not_be_imported(code, text, tmp_path, monkeypatch):
   with pytest.raises(EnvError, match=text) as info:
     envs.make('gym_broken:A-v0', config())
   assert 'exist' not in str(info.value)
+
+
+@pytest.mark.parametrize('code, text', [
+    ('def f(:', 'SyntaxError: invalid syntax'),
+    ('raise RuntimeError("no licence")', 'RuntimeError: no licence'),
+    ('import nowhere_at_all', "'nowhere_at_all'.*pip install nowhere-at-all"),
+    ('', 'AttributeError: ')])
+def test_registered_classes_that_can_not_be_imported(
+    code, text, tmp_path, monkeypatch):
+  (tmp_path / 'broken.py').write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.delitem(sys.modules, 'broken', raising=False)
+  monkeypatch.setitem(
+      gym.registry, 'Broken-v0', gym.envs.registration.EnvSpec(
+          'Broken-v0', 'broken:Env'))
+  with pytest.raises(EnvError, match=text) as info:
+    envs.make('gym_Broken-v0', config(env_config={'size': 3}))
+  assert "Environment 'gym_Broken-v0'" in str(info.value)
 
 
 def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):

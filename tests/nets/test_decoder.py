@@ -107,3 +107,11 @@ def test_unusable_settings_are_refused():
   with pytest.raises(
       ConfigError, match=r'\[4, 4, 4, 4\] lead to 46x46 but the image'):
     make_decoder({'image': (64, 64, 3)}, cnn_kernels=[4] * 4)
+
+
+def test_a_vector_of_any_name_has_weights_that_are_trained():
+  decoder = make_decoder({key: (2,) for key in ('_pose', 'a/b', 'a')})
+  assert {
+      path for path in decoder.named_variables() if path.endswith('kernel')
+      and path.startswith('heads/')} == {
+          f'heads/{key}/out/kernel' for key in ('_pose', 'a/b', 'a')}

@@ -108,5 +108,6 @@ def test_heads_leave_half_precision(dist, dtype):
 def test_unknown_distribution():
   with pytest.raises(ConfigError, match="trunc_normal but is 'gauss'"):
     mlp.MLP(1, [], 1, 1, dist='gauss', init=make_init())
-  with pytest.raises(ConfigError, match='needs mse, normal or binary'):
-    mlp.MLP(1, [], 1, 1, dist='onehot', init=make_init())
+  for dist in 'onehot', 'tanh_normal':
+    with pytest.raises(ConfigError, match='needs mse, normal or binary'):
+      mlp.MLP(1, [], 1, 1, dist=dist, init=make_init())

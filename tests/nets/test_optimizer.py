@@ -74,6 +74,7 @@ def test_decays_what_the_pattern_finds():
   assert float(variables['a/bias']) == 2
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize('compiled', [False, True])
 @pytest.mark.parametrize('slope, match', [
     (np.nan, 'test_loss : Tensor had NaN'),
@@ -92,6 +93,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(slope, match, compiled):
       variables['x'].numpy(), 2 * 0.9 - 0.1, rtol=1e-4)
 
 
+@pytest.mark.fault(42)
 def test_a_gradient_that_is_not_finite_changes_nothing():
   variables, opt = make({'x': 0.0, 'y': 3.0}, wd=0.1)
   with tf.GradientTape() as tape:
@@ -129,6 +131,7 @@ def test_float16_keeps_small_gradients():
   np.testing.assert_allclose(metrics['test_grad_norm'], 1e-8, rtol=1e-2)
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize('compiled', [False, True])
 def test_float16_overflow_skips_the_step_and_halves_the_scale(compiled):
   variables, opt = make(
@@ -152,6 +155,7 @@ def test_float16_overflow_skips_the_step_and_halves_the_scale(compiled):
   assert float(variables['x']) < 0.9 and float(variables['y']) < 1.8
 
 
+@pytest.mark.fault(42)
 def test_float16_still_refuses_a_nan_loss():
   variables, opt = make({'x': 1.0}, wd=0.1, mixed=True)
   with pytest.raises(tf.errors.InvalidArgumentError, match='test_loss : '):

@@ -1,7 +1,6 @@
 """What each output writes, also after restarts and when it can not write."""
 
 import contextlib
-import errno
 import fcntl
 import io
 import json
@@ -15,10 +14,10 @@ import sys
 import termios
 import time
 
+from boards import events, points
 import numpy as np
 from PIL import Image
 import pytest
-from tensorboard.backend.event_processing import event_accumulator
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.report import logger as loggerlib
@@ -41,37 +40,6 @@ def rows(folder):
   return [
       json.loads(line, parse_constant=lambda name: pytest.fail(name))
       for line in (folder / 'metrics.jsonl').read_text().splitlines()]
-
-
-def events(folder):
-  accumulator = event_accumulator.EventAccumulator(
-      str(folder), size_guidance={'scalars': 0, 'images': 0, 'tensors': 0})
-  return accumulator.Reload()
-
-
-def points(accumulator, tag):
-  return [(x.step, x.value) for x in accumulator.Scalars(tag)]
-
-
-class Full:
-  """A file on a disk that is full after some bytes, until there is space."""
-
-  def __init__(self, file, space):
-    self.file = file
-    self.space = space
-
-  def write(self, data):
-    if not self.space:
-      raise OSError(errno.ENOSPC, 'No space left on device')
-    count = self.file.write(bytes(data[:self.space]))
-    self.space -= count
-    return count
-
-  def fileno(self):
-    return self.file.fileno()
-
-  def close(self):
-    self.file.close()
 
 
 class TestLogger:
@@ -131,71 +99,9 @@ class TestJSONL:
     logger.close()
     assert len(rows(tmp_path)) == 1
 
-  def test_full_disk_keeps_rows_and_whole_lines(self, tmp_path, caplog):
-    output = loggerlib.JSONLOutput(tmp_path)
-    logger = loggerlib.Logger(lambda: 1, [output])
-    output._file = Full(output._file, space=10)
-    for value in (1, 2):
-      logger.scalar('x', value)
-      logger.write()
-      assert rows(tmp_path) == []
-    assert 'No space left on device; the rows are kept' in caplog.text
-    output._file.space = 1000
-    logger.scalar('x', 3)
-    logger.write()
-    assert [row['x'] for row in rows(tmp_path)] == [1, 2, 3]
-
-  def test_third_failure_in_a_row_ends_the_run(self, tmp_path):
-    output = loggerlib.JSONLOutput(tmp_path)
-    output._file = Full(output._file, space=0)
-    logger = loggerlib.Logger(lambda: 1, [output])
-    for _ in range(2):
-      logger.scalar('x', 1)
-      logger.write()
-    logger.scalar('x', 1)
-    with pytest.raises(errors.StorageError, match='3 times in a row'):
-      logger.write()
-
   def test_missing_folder(self, tmp_path):
     with pytest.raises(errors.StorageError, match='Can not open'):
       loggerlib.JSONLOutput(tmp_path / 'missing')
-
-  def test_cut_moves_rows_beyond_the_step(self, tmp_path):
-    path = tmp_path / 'metrics.jsonl'
-    lines = [json.dumps({'step': step, 'x': step / 3}) for step in range(9)]
-    path.write_text('\n'.join(lines) + '\n')
-    assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 3
-    assert path.read_text().splitlines() == lines[:6]
-    side = tmp_path / 'metrics.1.cut.jsonl'
-    assert side.read_text().splitlines() == lines[6:]
-    before = path.stat().st_mtime_ns
-    assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 0
-    assert path.stat().st_mtime_ns == before
-    assert loggerlib.JSONLOutput.cut(tmp_path, 2) == 3
-    assert len((tmp_path / 'metrics.2.cut.jsonl').read_text().split()) == 12
-
-  def test_cut_drops_a_torn_line(self, tmp_path, caplog):
-    path = tmp_path / 'metrics.jsonl'
-    path.write_text('{"step": 1}\n{"step": 2, "lo')
-    assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 0
-    assert path.read_text() == '{"step": 1}\n'
-    assert 'Dropped 1 unreadable line' in caplog.text
-    output = loggerlib.JSONLOutput(tmp_path)
-    output([(3, 'x', np.array(1.0))])
-    assert rows(tmp_path) == [{'step': 1}, {'step': 3, 'x': 1}]
-
-  def test_cut_leaves_steps_that_increase(self, tmp_path, caplog):
-    good = ['{"step": 1}', '{"step": 2}', '{"step": 4}']
-    odd = ['{"step": NaN}', '{"step": Infinity}', '{"step": null}', '[1]',
-           '[' * 100_000, '{"step": "3"}', '{"step": ' + '9' * 400 + '}']
-    again = ['{"step": 2}', '{"step": 1, "x": 3}', '{"step": 4, "x": 3}']
-    (tmp_path / 'metrics.jsonl').write_text('\n'.join([
-        good[0], odd[0], good[1], *again[:2], *odd[1:], good[2], again[2], '']))
-    assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 3
-    assert (tmp_path / 'metrics.jsonl').read_text().splitlines() == good
-    assert (
-        tmp_path / 'metrics.1.cut.jsonl').read_text().splitlines() == again
-    assert 'Dropped 7 unreadable line(s)' in caplog.text
 
   def test_cut_without_a_file(self, tmp_path):
     assert loggerlib.JSONLOutput.cut(tmp_path, 5) == 0
@@ -243,15 +149,6 @@ class TestTensorBoard:
     subprocess.run([sys.executable, '-c', code], check=True)
     assert points(events(tmp_path), 'scalars/x') == [(1, 1)]
 
-  def test_restart_purges_only_later_steps(self, tmp_path):
-    def write(output, steps, value):
-      for step in steps:
-        output([(step, 'x', np.array(value))])
-    write(loggerlib.TensorBoardOutput(tmp_path), (10, 50, 90), 1.0)
-    write(loggerlib.TensorBoardOutput(tmp_path, resume=50), (70, 90), 2.0)
-    assert points(events(tmp_path), 'scalars/x') == [
-        (10, 1), (50, 1), (70, 2), (90, 2)]
-
   def test_file_order_does_not_need_the_clock(self, tmp_path, monkeypatch):
     loggerlib.TensorBoardOutput(tmp_path)([(1, 'x', np.array(1.0))])
     monkeypatch.setattr(time, 'time', lambda: 1e9)
@@ -260,26 +157,6 @@ class TestTensorBoard:
     assert len(names) == 2
     # Name order is reading order: the second start purges nothing of itself.
     assert points(events(tmp_path), 'scalars/x') == [(1, 1), (2, 2)]
-
-  def test_torn_file_is_still_read(self, tmp_path):
-    output = loggerlib.TensorBoardOutput(tmp_path)
-    for step in (1, 2):
-      output([(step, 'x', np.array(1.0))])
-    path, = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-5])
-    loggerlib.TensorBoardOutput(tmp_path, resume=1)([(3, 'x', np.array(1.0))])
-    assert points(events(tmp_path), 'scalars/x') == [(1, 1), (3, 1)]
-
-  def test_full_disk_warns_once_and_tears_nothing(self, tmp_path, caplog):
-    output = loggerlib.TensorBoardOutput(tmp_path)
-    output([(1, 'x', np.array(1.0))])
-    output._file = Full(output._file, space=10)
-    for step in (2, 3):
-      output([(step, 'x', np.array(1.0))])
-    assert caplog.text.count('No space left on device') == 1
-    output._file.space = 10000
-    output([(4, 'x', np.array(1.0))])
-    assert points(events(tmp_path), 'scalars/x') == [(1, 1), (4, 1)]
 
   def test_missing_folder_only_warns(self, tmp_path, caplog):
     output = loggerlib.TensorBoardOutput(tmp_path / 'missing')
@@ -321,20 +198,21 @@ class TestTerminal:
     with os.fdopen(follower, 'w') as stream:
       output = loggerlib.TerminalOutput(10_000, stream)
       output([(1000, 'train_return', np.array(12.5)),
-              (1000, 'train_crash_rate', np.array(0.4))])
+              (1000, 'max_train_log_crashed', np.array(1.0))])
       now += 10
       output.tick(2000)
       output.tick(2001)  # Too soon: not drawn.
-      output([(2000, 'eval_return', np.array(20.0))])
+      output([(2000, 'eval_return', np.array(20.0)),
+              (2000, 'eval_crash_rate', np.array(0.4))])
       logging.getLogger('dreamerv2_tf.somewhere').warning('odd %s', 'thing')
       output.close()
     text = all_of(leader)
     assert '[1000] train_return 12.5' in text
     assert (
         ' 20% [====                ]  2,000/10,000  100.0/s  ETA 0:01:20'
-        '  return 12.5  crash 0.4') in text
-    assert '\r\x1b[K[2000] eval_return 20\r\n' in text
-    assert 'return 12.5  eval 20  crash 0.4' in text
+        '  return 12.5') in text
+    assert '\r\x1b[K[2000] eval_return 20 / eval_crash_rate 0.4\r\n' in text
+    assert 'return 12.5  eval 20  eval crash 0.4' in text
     assert '\r\x1b[Kodd thing\r\n' in text
     assert '2,001' not in text
     assert text.endswith('\r\n')
@@ -383,3 +261,18 @@ class TestTerminal:
     with io.TextIOWrapper(raw, 'ascii') as stream:
       loggerlib.TerminalOutput(9, stream)([(1, 'größe', np.array(1.0))])
       assert raw.getvalue() == b'[1] gr??e 1\n'
+
+
+def test_rows_of_a_copy_by_links_stay_as_they_are(tmp_path):
+  for name in 'run', 'copy':
+    (tmp_path / name).mkdir()
+  (tmp_path / 'run' / 'metrics.jsonl').write_text('{"step": 1, "a": 2.0}\n')
+  os.link(tmp_path / 'run' / 'metrics.jsonl',
+          tmp_path / 'copy' / 'metrics.jsonl')
+  output = loggerlib.JSONLOutput(tmp_path / 'copy')
+  output([(3, 'a', np.array(4.0))])
+  output.close()
+  assert (tmp_path / 'run' / 'metrics.jsonl').read_text() == (
+      '{"step": 1, "a": 2.0}\n')
+  assert (tmp_path / 'copy' / 'metrics.jsonl').read_text() == (
+      '{"step": 1, "a": 2.0}\n{"step": 3, "a": 4.0}\n')

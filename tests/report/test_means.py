@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dreamerv2_tf.report.means import Scales
+from dreamerv2_tf.report.means import Means, Scales
 
 
 def advice(*rows):
@@ -29,3 +29,11 @@ def test_far_from_unit_variance(rows, size, remedy):
     [[1, 0, 0], [0, 1, 0]], [[20, 0.01]], [[0, 0]], [[8], [-8]]])
 def test_usual_observations_are_not_told(rows):
   assert advice(*rows) == []
+
+
+@pytest.mark.parametrize('state', [
+    {'loss': 'y'}, {'loss': ['x', 1]}, {'loss': [1, 2, 3]}, {'loss': 5},
+    {'loss': [1.0, None]}])
+def test_states_that_are_no_sums_are_refused_at_once(state):
+  with pytest.raises((TypeError, ValueError)):
+    Means().load_state(state)

@@ -135,17 +135,22 @@ def test_goes_on_from_state_and_arrays(make, train_every):
   assert twin.trained == [(0, 3, 0)]
 
 
+@pytest.mark.fault(42)
 def test_what_a_step_raises_comes_out_of_finish(make, tmp_path):
   learner, agent = make()
   agent.metrics = {'model_loss': float('nan')}
-  learner.begin(iter([{'reward': np.ones(3)}]), 1, 5)
+  names = ['reward', 'file', 'allow_pickle', 'a/b', '..', 'ü']
+  batch = {name: np.full(3, i) for i, name in enumerate(names)}
+  learner.begin(iter([batch]), 1, 5)
   with pytest.raises(NonFiniteError, match='model_loss: NaN .* at step 5'):
     learner.finish()
   with np.load(tmp_path / 'nan' / 'batch-5.npz') as batch:
-    np.testing.assert_array_equal(batch['reward'], np.ones(3))
+    assert {k: v.tolist() for k, v in batch.items()} == {
+        name: [i] * 3 for i, name in enumerate(names)}
   learner.finish()  # Once.
 
 
+@pytest.mark.fault(42)
 def test_only_overflows_in_a_row_end_the_run(make):
   learner, agent = make(max_skipped_updates=2)
   for skipped in (1, 1, 0, 1, 1):

@@ -1,11 +1,9 @@
 """Whole runs of the command: what they write, and that they resume exactly."""
 
-from concurrent import futures
 import io
 import json
 import math
 import os
-import signal
 import types
 
 import numpy as np
@@ -25,7 +23,7 @@ LOSSES = (
     'critic_grad_norm')
 TIMES = (
     'fps', 'fps_env', 'time_env', 'time_policy', 'time_wait', 'time_train',
-    'time_replay', 'time_total')
+    'time_replay', 'time_total', 'time_eval')
 KINDS = [('highway_kinematics', 'vector'), ('highway', 'image')]
 
 
@@ -115,84 +113,6 @@ class TestHighway:
       assert text in out, text
 
 
-@pytest.fixture(scope='module')
-def toys(tmp_path_factory):
-  """Runs of 300 steps: straight, in halves, with signals, of another seed."""
-  folder = tmp_path_factory.mktemp('toys')
-  messages = {}
-
-  def straight():
-    runs.call(folder / 'straight', *runs.TOY, '--steps', 300)
-    runs.call(folder / 'other', *runs.TOY, '--steps', 28, '--seed', 1)
-
-  def halves():
-    for steps in 150, 300:
-      runs.call(folder / 'halves', *runs.TOY, '--steps', steps)
-
-  def signals():
-    # In prefill; in the second evaluation; beyond a checkpoint; in training.
-    faults = runs.plan(
-        folder / 'visits', (runs.seed_of(2), 1, 'SIGTERM'),
-        (20_001, 2, 'SIGTERM'), (runs.seed_of(10), 1, 'SIGKILL'),
-        (runs.seed_of(15, 1), 1, 'SIGINT'))
-    for status in 75, 75, -signal.SIGKILL, 130, 0:
-      messages.setdefault(status, []).append(runs.call(
-          folder / 'signals', *runs.TOY, *faults, '--steps', 300,
-          status=status))
-
-  with futures.ThreadPoolExecutor(2) as pool:
-    for job in [pool.submit(job) for job in (signals, straight, halves)]:
-      job.result()
-  return folder, messages
-
-
-class TestResume:
-  """Runs that were stopped equal one that was not, bit for bit."""
-
-  def test_halves_equal_the_whole(self, toys):
-    folder, _ = toys
-    runs.assert_equal(folder / 'straight', folder / 'halves')
-    history = json.loads((folder / 'halves' / 'run.json').read_text())[
-        'history']
-    assert [(x['step'], list(x['changed'])) for x in history] == [
-        (0, []), (150, ['steps'])]
-
-  def test_signals_change_nothing(self, toys):
-    folder, messages = toys
-    runs.assert_equal(folder / 'straight', folder / 'signals')
-    runs.assert_steps_increase(folder / 'signals')
-    assert (folder / 'signals' / 'metrics.1.cut.jsonl').exists()
-    assert not (folder / 'signals' / 'failure.json').exists()
-    steps = [x['step'] for x in json.loads(
-        (folder / 'signals' / 'run.json').read_text())['history']]
-    # Killed at about 145, it went back to where it was stopped before.
-    assert steps[0] == 0 and 28 < steps[1] < 42
-    assert steps[2] == steps[3] == 130 and 210 < steps[4] < 224
-
-  def test_messages(self, toys):
-    _, messages = toys
-    for status, name in (75, 'SIGTERM'), (130, 'SIGINT'):
-      for _, err in messages[status]:
-        line = err.splitlines()[-1]
-        assert line.startswith(f'Stopped by {name} at step ')
-        assert 'the state is saved. Run the same command again' in line
-        assert 'error: ' not in line
-    [(out, _)] = messages[0]
-    assert 'Resumed       checkpoint 2' in out and 'New run' not in out
-
-  def test_another_seed_differs(self, toys):
-    folder, _ = toys
-    one, other = runs.episodes(folder / 'straight'), runs.episodes(
-        folder / 'other')
-    assert not np.array_equal(
-        np.concatenate([x['action'] for x in one[:8]]),
-        np.concatenate([x['action'] for x in other[:8]]))
-    weights = [
-        runs.checkpoint(folder / name)[0]['world_model/rssm/img_in/kernel']
-        for name in ('straight', 'other')]
-    assert np.abs(weights[0] - weights[1]).min() > 0
-
-
 # Gradient steps take longer by what the first argument says, in seconds.
 SLOWED = """
 import sys, time
@@ -247,58 +167,22 @@ def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
   assert logged == [('eval', {'openl': 'batch'})]
 
 
-@pytest.fixture(scope='module')
-def kept(tmp_path_factory):
-  """A run without determinism, killed and resumed; rows before and after."""
-  folder = tmp_path_factory.mktemp('kept')
-  logdir = folder / 'run'
-  flags = [
-      *runs.TOY, '--deterministic', 'False', *runs.plan(
-          folder / 'visits', (runs.seed_of(10), 1, 'SIGKILL')),
-      '--checkpoint_every', 1000, '--eval_every', 0, '--steps', 200]
-  runs.call(logdir, *flags, status=-signal.SIGKILL)
-  before = runs.rows(logdir), sorted(
-      path.name for path in (logdir / 'train_episodes').iterdir())
-  return logdir, *before, *runs.call(logdir, '--steps', 200)
-
-
-def test_without_determinism_newer_episodes_count(kept):
-  logdir, rows, names, out, err = kept
-  # Ten episodes of each worker were complete, 7 steps each.
-  assert len(names) == 20 and rows[-1]['step'] > 140
-  assert 'checkpoint 0 and 140 newer steps' in out
-  now = sorted(path.name for path in (logdir / 'train_episodes').iterdir())
-  assert set(names) <= set(now) and len(now) > 20
-  runs.assert_steps_increase(logdir)
-  certain = [row for row in rows if row['step'] < 140]
-  assert runs.rows(logdir)[:len(certain)] == certain and len(certain) > 10
-  record = runs.newest(logdir)
-  assert record.step == 200
-  assert record.state['replay']['total_steps'] == sum(
-      len(x['reward']) - 1 for x in runs.episodes(logdir))
-  # No scenario is repeated.
-  seeds = [x['vector'][0, 1] for x in runs.episodes(logdir)]
-  assert len(set(seeds)) == len(seeds)
-
-
-@pytest.mark.parametrize('name', ['x [a]=1', 'a*b?\\c'])
-def test_a_run_in_a_folder_of_any_name(name, tmp_path):
-  logdir = tmp_path / name / 'run'
-  for steps in 100, 120:
-    out, _ = runs.call(logdir, *runs.TOY, '--steps', steps)
-  assert 'Resumed       checkpoint 100' in out
-  assert runs.newest(logdir).variables()['step'] > 100
-  out, _ = runs.call(logdir, '--episodes', 2, command='eval')
-  assert 'Return        7.00' in out
-  assert list(logdir.glob('eval-120-*.json'))
-  runs.assert_steps_increase(logdir)
-
-
-def test_a_run_without_configs_goes_on_with_its_own(kept):
-  logdir, *_, err = kept
+def test_a_run_without_configs_goes_on_with_its_own(launcher, tmp_path):
+  logdir = tmp_path / 'run'
+  launcher.call(logdir, *runs.TOY, '--steps', 20)
+  _, err = launcher.call(logdir, '--steps', 30)
   assert 'No --configs: settings from' in err
   config = Config.load(logdir / 'config.yaml')
   expected = resolve(['debug']).update({
       'logdir': str(logdir), 'task': 'gym_toys:Plan-v0', 'envs': 2})
   assert (config.rssm, config.task, config.envs) == (
       expected.rssm, expected.task, expected.envs)
+
+
+def test_an_episode_that_never_ends_is_learned_from_while_it_runs(
+    launcher, tmp_path):
+  out, err = launcher.call(
+      tmp_path / 'run', *runs.TOY, '--env.config.length', 10 ** 6,
+      '--replay.ongoing', 'True', '--steps', 110, '--eval_every', 0)
+  assert 'Done: 110 steps, 0 episodes' in out and 'no episode' not in err
+  assert runs.column(tmp_path / 'run', 'model_loss')

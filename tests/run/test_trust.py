@@ -42,7 +42,10 @@ def folder(tmp_path):
     ('gym_a:b:C-v0', [], ['a:b']), ('gym_gymnasium.envs:C-v0', [], []),
     ('highway_merge-v0', [VEHICLES, 'highway_env.vehicle.behavior.X'], []),
     ('highway_merge-v0', [VEHICLES, 'a.b.C'], ['a']),
-    ('gym_CartPole-v1', ['--env.config.file', 'a/b.xml'], [])])
+    ('gym_CartPole-v1', ['--env.config.file', 'a/b.xml'], []),
+    ('gym_A-v0', ['--env.config.device', 'gpu:0', '--env.config.base.env',
+                  'stranger:B-v0', '--env.config.other', 'gymnasium:C'],
+     ['stranger'])])
 def test_modules_that_settings_import(task, words, want):
   assert trust.modules(settings(task, *words)) == want
 

@@ -39,7 +39,7 @@ def test_reports_are_taken_apart(script):
   truth, dream, error = rng.uniform(size=[3, 6, 4, 2, 3, 1])
   wide = lambda x: np.concatenate(list(x), 2)
   video = np.concatenate([wide(x) for x in (truth, dream, error)], 1)
-  agent = types.SimpleNamespace(report=lambda batch: {'openl_a_b': video})
+  agent = types.SimpleNamespace(report=lambda batch: {'openl_a/b': video})
   pairs = script.predictions(agent, {'reward': np.zeros([6, 4])}, 'a/b')
   for row, (one, two) in enumerate(pairs):
     np.testing.assert_array_equal(one, truth[row, ..., 0])

@@ -23,8 +23,12 @@ def columns(returns):
       'speed': [20.0] * (len(returns) - 1) + [30.0]}
 
 
-def add_ours(root, seed, returns, *words, step=200):
-  """A run folder of the command with two evaluations in training."""
+def add_ours(root, seed, returns, *words, step=200, timed=(20.0, 30.0)):
+  """A run folder of the command with two evaluations in training.
+
+  Training takes 40 s to the first and 90 s to the second of them; `timed`:
+  seconds of evaluations up to each, None where they were not counted.
+  """
   folder = root / f'ours-{seed}-{len(words)}'
   folder.mkdir(parents=True)
   configlib.resolve(['highway'], ['--seed', str(seed)]).save(
@@ -32,8 +36,10 @@ def add_ours(root, seed, returns, *words, step=200):
   (folder / 'metrics.jsonl').write_text(''.join(
       json.dumps(row) + '\n' for row in (
           {'step': 1, 'model_loss': 1.0},
-          {'step': 100, 'eval_return': 5.0 + seed, 'time_total': 60.0},
-          {'step': step, 'eval_return': 9.0 + seed, 'time_total': 120.0})))
+          {'step': 100, 'eval_return': 5.0 + seed, 'time_total': 60.0,
+           **({} if timed[0] is None else {'time_eval': timed[0]})},
+          {'step': step, 'eval_return': 9.0 + seed, 'time_total': 120.0,
+           **({} if timed[1] is None else {'time_eval': timed[1]})})))
   dump(folder / 'run.json', {
       'versions': {'python': '3.11'}, 'machine': {'cores': 2},
       'history': [{'argv': [
@@ -98,21 +104,49 @@ def test_tables_and_plots(script, root, capsys):
     assert picture.std() > 10
 
 
+def page_of(script, root):
+  outdir = root / 'out'
+  assert script.main([
+      '--indir', str(root), '--outdir', str(outdir), '--episodes', '4',
+      '--samples', '9']) == 0
+  return (outdir / f'{TASK}.md').read_text(), json.loads(
+      (outdir / f'{TASK}.json').read_text())
+
+
 def test_minutes_are_those_of_training_in_all_methods(script, tmp_path):
-  add_ours(tmp_path, 0, [20.0] * 4)  # Its last evaluation: after 120 s.
+  # Its last evaluation ends after 200 s, of which 20 in evaluations.
+  folder = add_ours(tmp_path, 0, [20.0] * 4, timed=(10.0, 20.0))
+  metrics = folder / 'metrics.jsonl'
+  metrics.write_text(metrics.read_text().replace('120.0', '200.0') + '{"ste')
   add_baseline(tmp_path, 'ppo', [10.0] * 4, steps=50)  # Its: after 660 s.
   add_baseline(tmp_path, 'slower', [5.0] * 4)
-  outdir = tmp_path / 'out'
-  assert script.main([
-      '--indir', str(tmp_path), '--outdir', str(outdir), '--episodes', '4',
-      '--samples', '9']) == 0
-  page = (outdir / f'{TASK}.md').read_text()
+  page, data = page_of(script, tmp_path)
   head, _, *rows = [
       [cell.strip() for cell in line[1:-1].split('|')]
       for line in page.splitlines() if line.startswith('|')]
   assert head[-1] == 'training, minutes'
   assert [(row[0], row[-1]) for row in rows] == [
-      ('DreamerV2, highway', '2'), ('ppo', '11'), ('slower', '')]
+      ('DreamerV2, highway', '3'), ('ppo', '11'), ('slower', '')]
+  [run] = data['DreamerV2, highway']['runs']
+  assert run['curve'] == [[100, 60 - 10, 5], [200, 200 - 20, 9]]
+  assert data['DreamerV2, highway']['statistics']['seconds'] == 180
+  assert 'earlier versions' not in page
+
+
+@pytest.mark.parametrize('timed', [(None, None), (None, 30.0), (20.0, None)])
+def test_minutes_of_runs_that_did_not_time_evaluations_are_marked(
+    script, tmp_path, timed):
+  add_ours(tmp_path, 0, [20.0] * 4, timed=timed)
+  add_baseline(tmp_path, 'ppo', [10.0] * 4, steps=50)
+  page, data = page_of(script, tmp_path)
+  [run] = data['DreamerV2, highway']['runs']
+  assert run['inclusive'] and run['seconds'] == 120
+  assert run['curve'] == [[100, 60, 5], [200, 120, 9]]
+  ours, ppo = [
+      line for line in page.splitlines() if line.startswith('| ')][1:]
+  assert ours.endswith('| 2 * |') and ppo.endswith('| 11 |')
+  assert script.NOTE in page.splitlines()
+  assert script.NOTE.startswith(r'\* With the evaluations')
 
 
 def test_one_seed_counts_once_and_lengths_are_apart(
@@ -139,7 +173,7 @@ def test_interquartile_mean_by_hand(script):
 def test_intervals_cover_seeds_and_episodes(script):
   run = lambda *returns: {
       'per_episode': {'return': list(returns), 'length': [1] * len(returns)},
-      'steps': 1, 'seconds': None}
+      'steps': 1, 'seconds': None, 'inclusive': False}
   one = script.statistics([run(5, 5, 5)], 100)
   assert one['return_ci95'] == [5, 5] == one['iqm_ci95']
   two = script.statistics([run(4, 4), run(8, 8)], 300)
