@@ -12,8 +12,7 @@ VERSION = re.search(
     r"^__version__ = '(.+)'$",
     (HERE / 'dreamerv2_tf' / '__init__.py').read_text(), re.M)[1]
 PLOTS = ['matplotlib>=3.9']
-ENVPOOL = ['envpool>=1.2.5,<1.3']
-TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9', *PLOTS, *ENVPOOL]
+TEST = ['pytest>=8', 'pytest-xdist>=3', 'ruff>=0.9', *PLOTS]
 
 
 class BuildWithConfigs(build_py):
@@ -43,6 +42,7 @@ setuptools.setup(
     python_requires='>=3.11',
     install_requires=[
         'cloudpickle>=3',
+        'envpool>=1.2.5,<1.3',
         'gymnasium>=1.4,<1.5',
         'highway-env>=1.12,<1.13',
         'numpy>=1.26,<3',
@@ -54,7 +54,7 @@ setuptools.setup(
         'tf_keras>=2.21,<2.22',
     ],
     extras_require={
-        'test': TEST, 'dev': [*TEST, 'build>=1'], 'envpool': ENVPOOL,
+        'test': TEST, 'dev': [*TEST, 'build>=1'],
         'results': PLOTS, 'profile': ['xprof>=2.24,<2.25'],
         'baselines': ['stable-baselines3>=2.9,<2.10']},
     entry_points={'console_scripts': ['dreamerv2 = dreamerv2_tf.cli:command']},

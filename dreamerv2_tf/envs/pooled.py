@@ -19,6 +19,8 @@ from .gym import Env, plainly
 # episode with nearly the same cars, for example.
 IDS = ('highway-fast-v0', 'highway-v0')
 
+INSTEAD = '--env.simulator highway-env --envs 2 --envs_parallel process'
+
 # Keys of highway-env, and the options of EnvPool that their values become.
 OPTIONS = {
     **{key: (key,) for key in (
@@ -53,13 +55,13 @@ def make(
   if name not in IDS:
     raise ConfigError(
         f"EnvPool does not simulate 'highway_{name}' as highway-env does, only "
-        f"{' and '.join(IDS)}. Leave env.simulator at highway-env.")
+        f"{' and '.join(IDS)}. Give {INSTEAD}.")
   try:
     import envpool
   except ImportError as error:
     raise ConfigError(
         f"env.simulator is envpool, but that package can not be used: {error}. "
-        "Run pip install '.[envpool]', or leave env.simulator at highway-env."
+        f'Run pip install envpool, or give {INSTEAD}.'
     ) from None
   config = plain.unwrapped.config
   known = envpool.make_spec(name).config._asdict()
@@ -237,4 +239,4 @@ def _converted(value, default, path):
 def _lacking(path):
   return ConfigError(
       f"'{path}' can not be changed with env.simulator envpool: EnvPool has "
-      'only its default. Leave it out, or leave env.simulator at highway-env.')
+      f'only its default. Leave it out, or give {INSTEAD}.')
