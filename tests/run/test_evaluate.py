@@ -61,7 +61,8 @@ class TestHighway:
     assert set(record) == KEYS
     assert (record['episodes'], record['seed']) == (3, 10_000)
     assert record['step'] == runs.newest(highway[preset]).step
-    assert record['simulator'] == 'highway-env'  # Of the training.
+    assert record['simulator'] == (  # Of the training.
+        'envpool' if preset == 'highway_kinematics' else 'highway-env')
     assert 0 < record['return_mean'] <= 30
     half = 1.96 * record['return_std'] / 3 ** 0.5
     assert record['return_ci95'] == pytest.approx(

@@ -66,7 +66,7 @@ def test_the_card_tells_origin_and_scores(shipped, logdir):
   assert card['settings'].keys() == {
       'steps', 'prefill', 'eval_every', 'log_every', 'checkpoint_every'}
   assert card['simulator'] == {
-      'training': 'highway-env', 'evaluation': 'highway-env'}
+      'training': 'envpool', 'evaluation': 'highway-env'}
   assert [x['return_mean'] for x in card['evaluations']] == [21.5, 23.25]
   assert 'per_episode' not in card['evaluations'][0]
   assert str(logdir) not in (shipped / 'card.json').read_text()
