@@ -471,6 +471,7 @@ class TestRun:
     assert not list(logdir.rglob('.tmp-*'))
 
   @pytest.mark.fault(23)
+  @pytest.mark.minutes
   def test_the_third_failure_ends_a_run_that_goes_on_later(
       self, launcher, tmp_path):
     logdir = tmp_path / 'run'
@@ -665,7 +666,8 @@ def test_what_would_fail_later_is_told_while_resuming(original, path, value):
 
 
 @pytest.mark.fault(24)
-@pytest.mark.parametrize('exact', [True, False])
+@pytest.mark.parametrize('exact', [
+    True, pytest.param(False, marks=pytest.mark.minutes)])
 def test_a_kill_between_an_episode_and_its_checkpoint(
     launcher, tmp_path, exact):
   logdir = tmp_path / 'run'

@@ -94,6 +94,7 @@ def test_too_many_failures_end_the_run():
 
 
 @pytest.mark.fault(32)
+@pytest.mark.minutes
 def test_too_many_failures_end_the_run_and_it_goes_on(
     train, finishes, collect, tmp_path):
   flags = [

@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import types
 
 import numpy as np
@@ -113,35 +112,30 @@ class TestHighway:
       assert text in out, text
 
 
-# Gradient steps take longer by what the first argument says, in seconds.
+# Gradient steps take longer by so many seconds.
 SLOWED = """
-import sys, time
-from dreamerv2_tf import cli
+import time
 from dreamerv2_tf.agent import Agent
 train = Agent.train
 def slowed(self, data, state=None):
-  time.sleep(float(sys.argv[1]))
+  time.sleep({})
   return train(self, data, state)
 Agent.train = slowed
-sys.exit(cli.main(sys.argv[2:]))
 """
 
 
-def test_how_long_gradient_steps_take_changes_nothing(tmp_path, python):
+def test_how_long_gradient_steps_take_changes_nothing(launcher, tmp_path):
   # Drops make iterations of fewer steps than environments.
   flags = [
       *runs.TOY, '--steps', '110', '--prefill', '40', '--on_bad_data', 'drop',
       '--train_every', '2', '--envs_parallel', 'none']
   for name in 'model', 'actor', 'critic':
     flags += [f'--{name}_opt.lr', '1e-2']
-  path = f'{runs.HERE.parent}{os.pathsep}{runs.HERE}'
-  for name, seconds in ('fast', '0'), ('slow', '0.06'):
+  for name, seconds in ('fast', 0), ('slow', 0.06):
     faults = runs.plan(tmp_path / f'visits {name}', *[
         (runs.seed_of(index), 1, 'nan') for index in range(3, 30)])
-    result = python(
-        '-c', SLOWED, seconds, 'train', '--logdir', str(tmp_path / name),
-        *flags, *map(str, faults), env={'PYTHONPATH': path})
-    assert result.returncode == 0, result.stderr
+    launcher.call(
+        tmp_path / name, *flags, *faults, setup=SLOWED.format(seconds))
   runs.assert_equal(tmp_path / 'fast', tmp_path / 'slow')
 
 
