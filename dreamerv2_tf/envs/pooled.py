@@ -60,7 +60,7 @@ def make(
     import envpool
   except ImportError as error:
     raise ConfigError(
-        f"env.simulator is envpool, but that package can not be used: {error}. "
+        f'env.simulator is envpool, but that package can not be used: {error}. '
         f'Run pip install envpool, or give {INSTEAD}.'
     ) from None
   config = plain.unwrapped.config

@@ -226,7 +226,8 @@ def test_environments_of_the_caller_are_refused():
 
 def test_a_missing_package_is_told_with_the_command(monkeypatch):
   monkeypatch.setitem(sys.modules, 'envpool', None)
-  with pytest.raises(ConfigError, match='Run pip install envpool, or give --env'):
+  text = 'Run pip install envpool, or give --env.simulator highway-env'
+  with pytest.raises(ConfigError, match=text):
     make()
 
 
