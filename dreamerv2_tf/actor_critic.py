@@ -132,12 +132,8 @@ class ActorCritic(tfutils.Module):
       return self._update_values(
           world_model, start, is_terminal, reward_fn, seed)
     with tf.GradientTape() as actor_tape:
-      # Reinforce gradients do not pass through the dream.
-      seq = world_model.imagine(
-          self.actor, start, is_terminal, self._config.imag_horizon, seed,
-          cut=self._grad in ('reinforce', 'lookahead'))
-      seq['reward'], mets = self.rewnorm(reward_fn(seq))
-      metrics = {f'reward_{k}': v for k, v in mets.items()}
+      seq, metrics = self._dream(
+          world_model, self.actor, start, is_terminal, reward_fn, seed)
       target, value, mets = self.target(seq)
       metrics.update(mets)
       if self._grad == 'lookahead':
@@ -149,30 +145,47 @@ class ActorCritic(tfutils.Module):
     with tf.GradientTape() as critic_tape:
       critic_loss, mets = self.critic_loss(seq, target)
       metrics.update(mets)
-    metrics.update(self.actor_opt(actor_tape, actor_loss))
-    metrics.update(self.critic_opt(critic_tape, critic_loss))
-    self.update_slow_target()
+    metrics.update(self._apply(
+        actor_tape, actor_loss, critic_tape, critic_loss))
     return metrics
 
   def _update_values(self, world_model, start, is_terminal, reward_fn, seed):
     """Takes one gradient step of actor, critic and advantages."""
     count = int(np.prod(start['deter'].shape[:2]))
-    seq = world_model.imagine(
-        self.values.explore(self.actor), start, is_terminal,
-        self._config.imag_horizon, seed, cut=True,
+    seq, metrics = self._dream(
+        world_model, self.values.explore(self.actor), start, is_terminal,
+        reward_fn, seed,
         first=self.values.first(count, tf.random.fold_in(seed, 3)))
-    seq['reward'], mets = self.rewnorm(reward_fn(seq))
-    metrics = {f'reward_{k}': v for k, v in mets.items()}
-    slow = self.target_critic if self._config.slow_target else self.critic
     ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
     with tf.GradientTape() as actor_tape, tf.GradientTape() as critic_tape:
       actor_loss, critic_loss, mets = self.values.losses(
-          self.actor, self.critic, slow, seq, ent_scale)
+          self.actor, self.critic, self._slow_critic, seq, ent_scale)
     metrics.update(mets)
-    metrics.update(self.actor_opt(actor_tape, actor_loss))
-    metrics.update(self.critic_opt(critic_tape, critic_loss))
+    metrics.update(self._apply(
+        actor_tape, actor_loss, critic_tape, critic_loss))
+    return metrics
+
+  def _dream(
+      self, world_model, policy, start, is_terminal, reward_fn, seed, **given):
+    """Returns a dream with normalised rewards, and their metrics."""
+    seq = world_model.imagine(
+        policy, start, is_terminal, self._config.imag_horizon, seed,
+        # Gradients of these do not pass through the dream.
+        cut=self._grad in ('reinforce', 'lookahead', 'values'), **given)
+    seq['reward'], mets = self.rewnorm(reward_fn(seq))
+    return seq, {f'reward_{k}': v for k, v in mets.items()}
+
+  def _apply(self, actor_tape, actor_loss, critic_tape, critic_loss):
+    """Updates all networks; returns the metrics of the optimizers."""
+    metrics = {
+        **self.actor_opt(actor_tape, actor_loss),
+        **self.critic_opt(critic_tape, critic_loss)}
     self.update_slow_target()
     return metrics
+
+  @property
+  def _slow_critic(self):
+    return self.target_critic if self._config.slow_target else self.critic
 
   def target(self, seq: Seq) -> tuple[tf.Tensor, tf.Tensor, dict]:
     """Computes the targets of the critic; Equation 4.
@@ -191,8 +204,7 @@ class ActorCritic(tfutils.Module):
       value: [H + 1, N], float32; of the slow target critic.
       metrics: [] each.
     """
-    critic = self.target_critic if self._config.slow_target else self.critic
-    value = critic(seq['feat']).mode()
+    value = self._slow_critic(seq['feat']).mode()
     target = rlmath.lambda_return(
         seq['reward'][:-1], value[:-1], seq['discount'][:-1],
         bootstrap=value[-1], lambda_=self._config.discount_lambda)
