@@ -1,13 +1,14 @@
 """What measuring scripts share: their help, flags, errors and exit status."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
 import sys
 from typing import Any
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import startup
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, DreamerError
+from dreamerv2_tf.errors import ConfigError, DreamerError, StorageError
 
 Flags = Mapping[str, tuple[Any, str]]
 
@@ -39,6 +40,30 @@ def main(
     return error.exit_code
   print('\n'.join(lines))
   return 0
+
+
+def parse(flags: Flags, arguments: Sequence[str]) -> Config:
+  """Reads flags of a script that takes nothing else.
+
+  Raises:
+    ConfigError: a flag is wrong.
+  """
+  options, presets, others = configlib.parse(flags, arguments)
+  if presets or others:
+    raise ConfigError(
+        f"Unknown flag '{(others or ['--configs'])[0]}'. Known flags: "
+        f"{', '.join(f'--{name}' for name in flags)}.")
+  return options
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+  """Says of what the body can not write that it is so, with StorageError."""
+  try:
+    yield
+  except OSError as error:
+    raise StorageError(
+        f'Can not write {error.filename}: {error.strerror}.') from error
 
 
 def parse_run(

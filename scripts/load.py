@@ -34,7 +34,7 @@ from dreamerv2_tf import config as configlib
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.data.replay import Replay
 from dreamerv2_tf.data.store import Store
-from dreamerv2_tf.errors import ConfigError, StorageError
+from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.run import rundir
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -350,13 +350,9 @@ def _work(broken, arguments):
       'machine': rundir.machine(), 'versions': rundir.versions(), 'cases': {}}
   for name in options.cases:
     print(f'Running {name}', file=sys.stderr, flush=True)
-    try:
-      with tempfile.TemporaryDirectory(
-          prefix='load-', dir=options.folder or None) as folder:
-        result['cases'][name] = CASES[name](options, pathlib.Path(folder))
-    except OSError as error:
-      raise StorageError(f'Can not write {error.filename}: {error.strerror}.'
-                         ) from error
+    with command.writing(), tempfile.TemporaryDirectory(
+        prefix='load-', dir=options.folder or None) as folder:
+      result['cases'][name] = CASES[name](options, pathlib.Path(folder))
     broken += [text for text, held in
                result['cases'][name]['promises'].items() if not held]
   return [*_table(result), *([json.dumps(result)] * options.json)]

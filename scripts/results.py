@@ -24,7 +24,7 @@ import numpy as np
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import files
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, StorageError
+from dreamerv2_tf.errors import ConfigError
 
 FLAGS = {
     'indir': (('~/logdir',), 'Folders that hold run folders, at any depth.'),
@@ -52,11 +52,7 @@ def parse(arguments: Sequence[str]) -> Config:
   Raises:
     ConfigError: a flag is wrong, a folder is missing, or matplotlib is.
   """
-  options, presets, others = configlib.parse(FLAGS, arguments)
-  if presets or others:
-    raise ConfigError(
-        f"Unknown flag '{(others or ['--configs'])[0]}'. Known flags: "
-        f"{', '.join(f'--{name}' for name in FLAGS)}.")
+  options = command.parse(FLAGS, arguments)
   for folder in options.indir:
     if not pathlib.Path(folder).expanduser().is_dir():
       raise ConfigError(f"--indir: '{folder}' is no folder.")
@@ -226,11 +222,8 @@ def _seconds(curve):
 
 def _work(arguments):
   options = parse(arguments)
-  try:
+  with command.writing():
     return map(str, write(read(options), options))
-  except OSError as error:
-    raise StorageError(
-        f'Can not write {error.filename}: {error.strerror}.') from error
 
 
 def write(

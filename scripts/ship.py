@@ -24,9 +24,9 @@ import command
 import drive_gif
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import files
+from dreamerv2_tf import envs, files
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, StateError, StorageError
+from dreamerv2_tf.errors import ConfigError, StateError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCENARIOS, EPISODES = 10_000, 100  # Of `dreamerv2 eval`.
@@ -57,11 +57,7 @@ def parse(arguments: Sequence[str]) -> Config:
     ConfigError: a flag is wrong, or the agent exists.
   """
   from dreamerv2_tf.run import weights
-  options, presets, others = configlib.parse(FLAGS, arguments)
-  if presets or others:
-    raise ConfigError(
-        f"Unknown flag '{(others or ['--configs'])[0]}'. Known flags: "
-        f"{', '.join(f'--{name}' for name in FLAGS)}.")
+  options = command.parse(FLAGS, arguments)
   if not options.logdir:
     raise ConfigError('Give the folder of a run as --logdir.')
   if not re.fullmatch('[a-z][a-z0-9_]*', options.name):
@@ -338,7 +334,7 @@ def _words(argv):
 
 def _evaluator(config):
   """Returns what simulates evaluations: always highway-env, of highways."""
-  return 'highway-env' if config.task.startswith('highway_') else None
+  return 'highway-env' if envs.simulator(config) else None
 
 
 def _commit():
@@ -362,11 +358,8 @@ def _read(path):
 
 def _work(arguments):
   options = parse(arguments)
-  try:
+  with command.writing():
     folder = write(options)
-  except OSError as error:
-    raise StorageError(
-        f'Can not write {error.filename}: {error.strerror}.') from error
   return [f'Written to {folder}:'] + [
       f'  {path.name:12} {path.stat().st_size:>9,} bytes'
       for path in sorted(folder.iterdir())]
