@@ -3,18 +3,12 @@
 import contextlib
 
 import numpy as np
+import stored
 
 from dreamerv2_tf.data import replay as replaylib
 
-SPACES = {
-    'code': ((2,), np.int32),  # Number of the episode, row within it.
-    'action': ((2,), np.float32),
-    'reward': ((), np.float32),
-    'is_first': ((), bool),
-    'is_last': ((), bool),
-    'is_terminal': ((), bool),
-    'log_speed': ((), np.float32),
-}
+# Number of the episode, row within it.
+SPACES = {'code': ((2,), np.int32), **stored.COMMON}
 
 
 def make_rows(number, steps):

@@ -7,8 +7,7 @@ import numpy as np
 
 from dreamerv2_tf.data import store as storelib
 
-SPACES = {
-    'image': ((4, 4, 1), np.uint8),
+COMMON = {
     'action': ((2,), np.float32),
     'reward': ((), np.float32),
     'is_first': ((), bool),
@@ -16,6 +15,7 @@ SPACES = {
     'is_terminal': ((), bool),
     'log_speed': ((), np.float32),
 }
+SPACES = {'image': ((4, 4, 1), np.uint8), **COMMON}
 
 
 def make_episode(rows=10, value=1, **changes):
