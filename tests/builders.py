@@ -3,6 +3,8 @@
 Two rows, four times, three actions unless said otherwise.
 """
 
+import contextlib
+
 import gymnasium as gym
 import numpy as np
 import tensorflow as tf
@@ -23,6 +25,16 @@ SIZES = {
         'hidden': 6, 'deter': 5, 'stoch': 3, 'discrete': 4},
     '.*cnn_depth': 1, '.*mlp_layers': [6], '.*units': 6, 'imag_horizon': 3}
 SGD = {'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0}
+
+
+@contextlib.contextmanager
+def eagerly():
+  """Runs tf.functions as plain Python."""
+  tf.config.run_functions_eagerly(True)
+  try:
+    yield
+  finally:
+    tf.config.run_functions_eagerly(False)
 
 
 def config(**settings):
