@@ -105,7 +105,7 @@ def test_every_function_is_traced_once(trained):
           make_obs(seed=step, first=step == 0, shapes=IMAGE), state[mode],
           mode)
   for seed in range(2):
-    agent.report(builders.batch(IMAGE, seed, length=6))
+    agent.report(builders.batch(IMAGE, length=6, seed=seed))
   assert traces(agent) == [3, 0, 1]
 
 
