@@ -23,7 +23,7 @@ import cloudpickle
 import numpy as np
 
 from .. import errors
-from .gym import Env
+from .env import Env
 
 Command = tuple[str, int | np.ndarray | None]
 BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
