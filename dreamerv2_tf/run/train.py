@@ -18,6 +18,7 @@ from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
+from ..report import jsonl, tensorboard, terminal
 from ..report import logger as loglib
 from ..report.means import Scales
 from . import evaluate, rundir
@@ -465,11 +466,11 @@ class Trainer:
     step = int(self.step) * repeat
     if self._written < int(self.step):
       step -= 1  # The row of this step is still to be written.
-    loglib.JSONLOutput.cut(self._folder, step)
-    self._terminal = loglib.TerminalOutput(config.steps * repeat)
+    jsonl.JSONLOutput.cut(self._folder, step)
+    self._terminal = terminal.TerminalOutput(config.steps * repeat)
     self._logger = loglib.Logger(self.step, [
-        self._terminal, loglib.JSONLOutput(self._folder),
-        loglib.TensorBoardOutput(
+        self._terminal, jsonl.JSONLOutput(self._folder),
+        tensorboard.TensorBoardOutput(
             self._folder, min(max(self._pool.fps, 5), 20),
             step if self._restored else None)], repeat)
     self._terminal.message(self._introduction(began))
