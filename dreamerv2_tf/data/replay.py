@@ -18,6 +18,7 @@ lengths of sequences and batches (`minlen`, `maxlen` to sample) count rows.
 import collections
 from collections.abc import Callable, Mapping, Sequence
 import concurrent.futures
+import logging
 import os
 import time
 from typing import Any
@@ -26,8 +27,11 @@ import weakref
 import numpy as np
 
 from .. import errors
-from . import store as storelib
-from .store import EpisodeError, log
+from .episodes import parse
+from .layout import EpisodeError
+from .store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Episode:
@@ -100,7 +104,7 @@ class Replay:
     self._maxlen = int(maxlen)
     self._prioritize_ends = prioritize_ends
     self._seeds = np.random.SeedSequence(seed)
-    self._store = storelib.Store(directory, ram, spaces, are_actions)
+    self._store = Store(directory, ram, spaces, are_actions)
     self._datasets = weakref.WeakSet()
     self._warned = set()
     names, self._skipped = self._store.scan()
@@ -124,7 +128,7 @@ class Replay:
     self._total_episodes = len(names)
     self._longest = max((x.steps for x in self._index.values()), default=0)
     self._rejected = 0
-    seqs = [storelib.parse(name)[0] for name in names]
+    seqs = [parse(name)[0] for name in names]
     self._next_seq = max((x + 1 for x in seqs if x is not None), default=0)
 
   @property
@@ -275,7 +279,7 @@ class Replay:
     self._total_steps = state['total_steps']
     self._total_episodes = state['total_episodes']
     for episode in list(self._index.values()):
-      seq = storelib.parse(episode.name)[0]
+      seq = parse(episode.name)[0]
       if seq is None or seq < state['next_seq']:
         continue
       if mask:
@@ -296,7 +300,7 @@ class Replay:
     """
     kept = collections.defaultdict(list)
     for name in names:
-      seq = storelib.parse(name)[0]
+      seq = parse(name)[0]
       if seq is not None and any(
           self._store.same(name, other) for other in kept[seq]):
         self._store.delete(name)

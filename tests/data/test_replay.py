@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamerv2_tf import errors
-from dreamerv2_tf.data import store as storelib
+from dreamerv2_tf.data.episodes import parse
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_totals_survive_a_restart(make):
   again = make()
   assert {**again.stats, 'ram_bytes': 0} == {**want, 'ram_bytes': 0}
   again.add_episode(make_episode(9, 2))
-  assert [storelib.parse(x)[0] for x in again._index] == [0, 1, 2, 3]
+  assert [parse(x)[0] for x in again._index] == [0, 1, 2, 3]
 
 
 def test_a_worker_that_starts_again_leaves_its_episode(make, caplog):
@@ -283,14 +283,14 @@ def test_a_resumed_run_sees_the_same_batches(
   for name in ('total_steps', 'total_episodes', 'loaded_steps'):
     assert again.stats[name] == replay.stats[name], name
   # The masked files were replaced one by one: no episode is there twice.
-  seqs = [storelib.parse(x)[0] for x in os.listdir(tmp_path / 'two')]
+  seqs = [parse(x)[0] for x in os.listdir(tmp_path / 'two')]
   assert len(seqs) == len(set(seqs))
 
 
 def test_what_the_last_saved_state_needs_outlives_failed_saves(
     make, tmp_path):
   files = lambda: {
-      storelib.parse(x)[0] for x in os.listdir(tmp_path / 'eps')}
+      parse(x)[0] for x in os.listdir(tmp_path / 'eps')}
   replay = make(capacity=10)
   fill(replay, [5, 5])
   replay.state()
@@ -340,14 +340,14 @@ def test_a_kill_before_the_masked_file_is_deleted_leaves_one_episode(
   resumed.load_state(state)
   resumed._store.delete = lambda name: None  # The kill comes before it.
   fill(resumed, [4], start=1)
-  numbers = [storelib.parse(x)[0] for x in os.listdir(tmp_path / 'eps')]
+  numbers = [parse(x)[0] for x in os.listdir(tmp_path / 'eps')]
   assert sorted(numbers) == [0, 1, 1, 2]
   again = make()
   again.load_state(state, mask)
   if mask:
     assert list(again._masked) == [1, 2] and again.stats['total_steps'] == 3
     fill(again, [4, 5], start=1)
-  steps = {storelib.parse(x)[0]: storelib.parse(x)[1]
+  steps = {parse(x)[0]: parse(x)[1]
            for x in os.listdir(tmp_path / 'eps')}
   assert len(os.listdir(tmp_path / 'eps')) == 3
   assert steps == {0: 3, 1: 4, 2: 5}
@@ -368,7 +368,7 @@ def test_a_repetition_that_is_not_exact_replaces_all_of_its_number(
   again.load_state(state)
   fill(again, [5])
   [name] = os.listdir(tmp_path / 'eps')
-  assert storelib.parse(name) == (0, 5)
+  assert parse(name) == (0, 5)
 
 
 def test_newer_episodes_can_be_kept(make):

@@ -24,6 +24,7 @@ import toys
 from dreamerv2_tf import cli, envs, errors
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.data import store as storelib
+from dreamerv2_tf.data.episodes import parse
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.report.jsonl import JSONLOutput
 from dreamerv2_tf.report.logger import Logger
@@ -588,7 +589,7 @@ def test_metrics_go_on_where_the_run_goes_on(
       'next_seq']
   shutil.rmtree(folders[2])
   for path in (collected / 'train_episodes').iterdir():
-    if storelib.parse(path.name)[0] >= next_seq:
+    if parse(path.name)[0] >= next_seq:
       path.unlink()
   metrics = collected / 'metrics.jsonl'
   lost = [row for row in rows(collected) if row['step'] > 40]
