@@ -1,3 +1,5 @@
+"""Episodes that are stored, read as a whole or by rows, and put aside."""
+
 import os
 import zipfile
 
@@ -7,7 +9,6 @@ from stored import SPACES, make_episode, put, quarantined
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.data import store as storelib
-from dreamerv2_tf.data.episodes import parse
 from dreamerv2_tf.data.layout import EpisodeError
 from dreamerv2_tf.data.store import Store
 
@@ -17,15 +18,6 @@ def eps(tmp_path):
   """A folder with room for a quarantine beside it."""
   (tmp_path / 'eps').mkdir()
   return tmp_path / 'eps'
-
-
-def test_names():
-  key = 'ab' * 16
-  assert parse(f'000000000012-{key}-30.npz') == (12, 30)
-  assert parse(f'20210102T030405-{key}-30.npz') == (None, 30)
-  for name in ['foo.npz', f'12-{key}-30.npz', f'000000000012-{key}-x.npz',
-               f'000000000012-{key}-30.npz ', f'000000000012-{key}-30.npy']:
-    assert parse(name) is None, name
 
 
 def test_saved_files_have_the_promised_names_dtypes_and_load_anywhere(tmp_path):

@@ -478,8 +478,8 @@ def test_eviction_follows_the_sequence_when_the_clock_goes_back(
     for path in (tmp_path / 'eps').iterdir():
       os.utime(path, (next(clock), next(clock)))
   for again in replay, make(capacity=20):
-    assert [x.steps for x in again._index.values()] == [7, 8]
-    assert [parse(x)[0] for x in again._index] == [2, 3]
+    assert [x.steps for x in again._library.episodes.values()] == [7, 8]
+    assert [parse(x)[0] for x in again._library.episodes] == [2, 3]
 
 
 @pytest.mark.fault(14)
@@ -536,7 +536,7 @@ def test_memory_is_bounded_with_a_store_larger_than_it(tmp_path):
 def test_a_damaged_episode_is_replaced_while_training(make, tmp_path, caplog):
   fill(make(), [6, 7, 8, 9])
   replay = make(ram=0)
-  for number, name in enumerate(replay._index):
+  for number, name in enumerate(replay._library.episodes):
     path = tmp_path / 'eps' / name
     if number == 1:
       data = bytearray(path.read_bytes())
@@ -562,7 +562,7 @@ def test_an_episode_deleted_under_the_loader_is_dropped(
   dataset = replay.dataset(4, 5)
   before = [next(dataset) for _ in range(20)]  # The places of rows are known.
   assert {n for n, *_ in check_joined(before)} == {0, 1, 2}
-  [name] = [x for x in replay._index if x.endswith('-7.npz')]
+  [name] = [x for x in replay._library.episodes if x.endswith('-7.npz')]
   (tmp_path / 'eps' / name).unlink()
   check_joined(before + [next(dataset) for _ in range(4)])
   after = np.stack([next(dataset)['code'] for _ in range(20)])
@@ -591,7 +591,7 @@ def test_a_crash_before_the_deletion_is_corrected_on_start(make, tmp_path):
   replay = make(capacity=10)
   replay.dataset(2, 4)
   assert len(os.listdir(tmp_path / 'eps')) == 2
-  assert [parse(x)[0] for x in replay._index] == [1, 2]
+  assert [parse(x)[0] for x in replay._library.episodes] == [1, 2]
 
 
 # Dies between the writing of the third episode and the deletion of the first.
@@ -615,8 +615,9 @@ def test_a_kill_before_the_eviction_is_corrected_on_start(make, tmp_path):
   assert len(os.listdir(tmp_path / 'eps')) == 3  # Over capacity by one.
   replay = make(capacity=10)
   replay.dataset(2, 4)
-  assert [parse(x)[0] for x in replay._index] == [1, 2]
-  assert sorted(os.listdir(tmp_path / 'eps')) == sorted(replay._index)
+  assert [parse(x)[0] for x in replay._library.episodes] == [1, 2]
+  left = sorted(os.listdir(tmp_path / 'eps'))
+  assert left == sorted(replay._library.episodes)
 
 
 # Prints the steps found, the bytes read and the episodes opened.
