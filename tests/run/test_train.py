@@ -147,18 +147,18 @@ def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
   heads = {'decoder': types.SimpleNamespace(cnn_keys=['image'])}
   agent = types.SimpleNamespace(
       world_model=types.SimpleNamespace(heads=heads),
-      report=lambda batch: {'openl': batch})
-  logged = []
+      report=lambda batch: {'a': (np.zeros([2, 4, 3, 3, 1]),) * 2})
+  logged, batch = [], {'is_first': np.zeros([2, 4])}
   for minlen in 5, 3:  # The episode has 3 steps.
     replay = Replay(tmp_path, minlen=minlen)
     assert replay.stats['loaded_episodes'] == 1
     Trainer._report(types.SimpleNamespace(
         _replay=None, _eval_replay=replay, agent=agent,
-        _datasets={'eval_report': iter(['batch'] * (minlen == 3))},
+        _datasets={'eval_report': iter([batch] * (minlen == 3))},
         _logger=types.SimpleNamespace(
-            add=lambda metrics, prefix: logged.append((prefix, metrics)))),
+            add=lambda metrics, prefix: logged.append((prefix, *metrics)))),
         'eval')
-  assert logged == [('eval', {'openl': 'batch'})]
+  assert logged == [('eval', 'openl_a')]
 
 
 def test_a_run_without_configs_goes_on_with_its_own(launcher, tmp_path):
