@@ -12,7 +12,7 @@ import numpy as np
 
 from dreamerv2_tf import cli
 from dreamerv2_tf.run import checkpoint as checkpointlib
-from dreamerv2_tf.run import train
+from dreamerv2_tf.run import environments
 from dreamerv2_tf.run.checkpoint import Checkpoints
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -74,7 +74,7 @@ def wait_for(condition, process, timeout=300):
 
 def seed_of(episode, worker=0, seed=0):
   """Scenario of a training episode."""
-  return train._seed(seed, worker, episode)
+  return environments.train_scenario(seed, worker, episode)
 
 
 def plan(folder, *faults):

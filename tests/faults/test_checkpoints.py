@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import time
-import types
 
 import numpy as np
 import pytest
@@ -18,8 +17,7 @@ from saved import Net, fill, flip, folder
 import tensorflow as tf
 
 from dreamerv2_tf import cli, errors, files
-from dreamerv2_tf.run import checkpoint
-from dreamerv2_tf.run import train as training
+from dreamerv2_tf.run import checkpoint, session
 
 GOLDEN = pathlib.Path(__file__).with_name('golden')
 
@@ -654,15 +652,16 @@ def test_a_history_without_checkpoints_never_begins_from_zero(
     ('pending', [[1, 'fps', 'x']])])
 def test_what_would_fail_later_is_told_while_resuming(original, path, value):
   state = json.loads(json.dumps(runs.newest(original).state))
-  trainer = types.SimpleNamespace(_due=state['due'], _every=state['every'])
-  training.Trainer._check_state(trainer, state)
+  check = functools.partial(
+      session.check_state, due=state['due'], every=state['every'])
+  check(json.loads(json.dumps(state)))
   place = state
   *parents, last = path.split()
   for key in parents:
     place = place[int(key) if isinstance(place, list) else key]
   place[last] = value
   with pytest.raises((TypeError, ValueError), match=f"'{path}' "):
-    training.Trainer._check_state(trainer, state)
+    check(state)
 
 
 @pytest.mark.fault(24)

@@ -26,8 +26,7 @@ from dreamerv2_tf.config import Config
 from dreamerv2_tf.data import store as storelib
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.report import logger as loggerlib
-from dreamerv2_tf.run import rundir
-from dreamerv2_tf.run import train as training
+from dreamerv2_tf.run import measure, rundir
 
 HOLD = """
 import sys
@@ -686,14 +685,14 @@ def test_a_damaged_evaluation_is_made_again(text, tmp_path):
   path = tmp_path / 'eval-7-20000-1.json'
   path.write_bytes(text.encode('latin-1'))
   episode = {'reward': np.float32([0, 2, 3])}
-  config = types.SimpleNamespace(eval_every=1, eval_eps=1, task='gym_a')
-  trainer = types.SimpleNamespace(
-      _config=config, step=7, _folder=tmp_path, _last=(7, [episode]),
+  parts = types.SimpleNamespace(
+      config=types.SimpleNamespace(task='gym_a'), folder=tmp_path,
+      schedule=types.SimpleNamespace(eval_every=1, eval_eps=1),
+      progress=types.SimpleNamespace(step=7),
       agent=types.SimpleNamespace(train_calls=1))
-  for _ in range(2):  # The second time from the file.
-    record = training.Trainer._final_evaluation(trainer)
+  for last in (7, [episode]), None:  # The second time from the file.
+    record = measure.final_evaluation(parts, last)
     assert (record['return_mean'], record['episodes']) == (5, 1)
-    trainer._last = None
   assert json.loads(path.read_text())['return_mean'] == 5
 
 

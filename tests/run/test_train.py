@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.data.replay import Replay
-from dreamerv2_tf.run.train import Trainer
+from dreamerv2_tf.run import measure
 
 LOSSES = (
     'kl_loss', 'model_kl', 'prior_ent', 'post_ent', 'reward_loss',
@@ -152,10 +152,10 @@ def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
   for minlen in 5, 3:  # The episode has 3 steps.
     replay = Replay(tmp_path, minlen=minlen)
     assert replay.stats['loaded_episodes'] == 1
-    Trainer._report(types.SimpleNamespace(
-        _replay=None, _eval_replay=replay, agent=agent,
-        _datasets={'eval_report': iter(['batch'] * (minlen == 3))},
-        _logger=types.SimpleNamespace(
+    measure.report(types.SimpleNamespace(
+        replays={'eval': replay}, agent=agent,
+        datasets={'eval_report': iter(['batch'] * (minlen == 3))},
+        logger=types.SimpleNamespace(
             add=lambda metrics, prefix: logged.append((prefix, metrics)))),
         'eval')
   assert logged == [('eval', {'openl': 'batch'})]
