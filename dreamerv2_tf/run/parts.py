@@ -80,6 +80,10 @@ class Parts:
     return self
 
   def __exit__(self, *exc_info) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Ends threads and evaluation environments and closes the outputs."""
     self.learner.close()
     self.profile.close(int(self.progress.step))
     for dataset in self.datasets.values():

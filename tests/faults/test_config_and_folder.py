@@ -26,6 +26,7 @@ from dreamerv2_tf.config import Config
 from dreamerv2_tf.data import store as storelib
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.report import logger as loggerlib
+from dreamerv2_tf.run import lock as locklib
 from dreamerv2_tf.run import measure, rundir
 
 HOLD = """
@@ -479,11 +480,11 @@ class TestLock:
 
   def test_deleted_lock_file_is_not_a_second_lock(self, tmp_path, monkeypatch):
     # The file is replaced between the opening and the flock.
-    flock = rundir._flock
+    flock = locklib._flock
     def late(handle):
       (tmp_path / 'run' / 'lock').unlink()
       return flock(handle)
-    monkeypatch.setattr(rundir, '_flock', late)
+    monkeypatch.setattr(locklib, '_flock', late)
     with pytest.raises(errors.LockedError):
       rundir.RunDir(tmp_path / 'run')
 
@@ -554,13 +555,13 @@ class TestOtherHost:
   ])
   def test_no_waiting_where_the_kernel_knows(
       self, tmp_path, monkeypatch, here):
-    monkeypatch.setattr(rundir.socket, 'gethostname', lambda: 'me')
-    monkeypatch.setattr(rundir, '_boot_id', lambda: 'same')
+    monkeypatch.setattr(locklib.socket, 'gethostname', lambda: 'me')
+    monkeypatch.setattr(locklib, '_boot_id', lambda: 'same')
     foreign_lock(tmp_path / 'run', silent=1, **here)
     rundir.RunDir(tmp_path / 'run').close()
 
   def test_heartbeat_touches_the_file(self, tmp_path, monkeypatch):
-    monkeypatch.setattr(rundir, 'HEARTBEAT', 0.01)
+    monkeypatch.setattr(locklib, 'HEARTBEAT', 0.01)
     with rundir.RunDir(tmp_path / 'run') as folder:
       os.utime(folder.path / 'lock', (0, 0))
       deadline = time.time() + 60
