@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.replay import Replay
-from ..report import scores
+from ..report import scores, video
 from . import environments, evaluate
 from .evaluator import Evaluation
 
@@ -41,8 +41,8 @@ def report(p: 'Parts', name: str) -> None:
   if not p.agent.world_model.heads['decoder'].cnn_keys or (
       not p.replays[name].can_sample):
     return
-  batch = next(p.datasets[f'{name}_report'])
-  p.logger.add(p.agent.report(batch), prefix=name)
+  batch = video.clearest(next(p.datasets[f'{name}_report']))
+  p.logger.add(video.open_loop(p.agent.report(batch)), prefix=name)
 
 
 def evaluate_policy(p: 'Parts') -> tuple[int, list]:

@@ -22,6 +22,7 @@ from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
+from ..report import jsonl, tensorboard, terminal
 from ..report import logger as loglib
 from . import agents, checkpoint, environments, rundir, texts
 from .clock import Clock
@@ -248,7 +249,7 @@ def make_collector(
       pool, functools.partial(environments.train_scenario, config.seed))
   return Collector(
       driver, replay, progress, every, logger,
-      memory=functools.partial(agent.initial_state, len(pool)),
+      memory=functools.partial(agent.policy.initial, len(pool)),
       around=around, train_steps=config.train_steps,
       vectors=agent.world_model.encoder.mlp_keys,
       keys={k: config[f'log_keys_{k}'] for k in ('sum', 'mean', 'max')},
@@ -275,10 +276,10 @@ def open_outputs(
   step = int(progress.step) * repeat
   if progress.written < int(progress.step):
     step -= 1  # The row of this step is still to be written.
-  loglib.JSONLOutput.cut(folder, step)
+  jsonl.JSONLOutput.cut(folder, step)
   return [
-      loglib.TerminalOutput(config.steps * repeat), loglib.JSONLOutput(folder),
-      loglib.TensorBoardOutput(
+      terminal.TerminalOutput(config.steps * repeat), jsonl.JSONLOutput(folder),
+      tensorboard.TensorBoardOutput(
           folder, min(max(parts.pool.fps, 5), 20), step if restored else None)]
 
 
