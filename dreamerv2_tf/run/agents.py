@@ -47,7 +47,8 @@ def make_agent(
     obs_space, act_space: of its environments.
   """
   directory = folder / 'checkpoints'
-  return Agent(config, checkpoint.order(directory, obs_space), act_space)
+  return Agent(
+      config, checkpoint.newest_observations(directory, obs_space), act_space)
 
 
 def restore_agent(

@@ -304,10 +304,10 @@ def observations(manifest: Mapping, space: Mapping) -> dict:
   return envs.in_order(space, names)
 
 
-def order(directory: str | os.PathLike, space: Mapping) -> dict:
-  """Does so for the newest checkpoint of a run; sorts if there is none.
+def newest_observations(directory: str | os.PathLike, space: Mapping) -> dict:
+  """Returns an observation space in the order of the newest checkpoint.
 
-  Nothing is verified beyond the manifest.
+  Nothing is verified beyond the manifest. Sorts if there is none.
 
   Args:
     directory: `checkpoints` in the run folder; need not exist.

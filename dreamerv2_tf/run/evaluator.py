@@ -35,20 +35,20 @@ class Evaluator:
 
   def __init__(
       self, open_pool: Callable[[], envs.Pool], film: Iterable[int] = (),
-      between: Callable[[], Any] = lambda: None,
+      before_step: Callable[[], Any] = lambda: None,
       progress: Callable[[int], Any] = lambda done: None):
     """Starts nothing yet.
 
     Args:
       open_pool: starts the environments, when they are first needed.
       film: scenarios whose pictures are returned, if the pool renders.
-      between: called between steps, and if `open_pool` was interrupted; may
-        raise.
+      before_step: called before each step, and if `open_pool` was
+        interrupted; may raise.
       progress: called with the number of complete episodes.
     """
     self._open_pool = open_pool
     self._film = film
-    self._between = between
+    self._before_step = before_step
     self._progress = progress
     self._pool = None
 
@@ -63,7 +63,7 @@ class Evaluator:
       try:
         self._pool = self._open_pool()
       except errors.Interrupted:
-        self._between()
+        self._before_step()
         raise
     return self._pool
 
@@ -95,7 +95,7 @@ class Evaluator:
     driver.on_cut(scenarios.cut)
     driver.on_episode(scenarios.finish)
     while scenarios.left:
-      self._between()
+      self._before_step()
       driver(policy, steps=1)
     return scenarios.result()
 

@@ -266,7 +266,7 @@ def make_evaluator(
       environments.make_pool, config, factory, count, stop.asked
   ) if factory else functools.partial(
       environments.make_film_pool, config, film, count, stop.asked)
-  return Evaluator(start, film, between=session.leave_if_asked)
+  return Evaluator(start, film, before_step=session.leave_if_asked)
 
 
 def open_outputs(

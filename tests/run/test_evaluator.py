@@ -82,3 +82,33 @@ def test_only_vector_tasks_of_highway_are_filmed():
   assert list(environments.filmed(config, box(25))) == [environments.EVAL_SEED]
   assert not environments.filmed(config, box(32, 128, 1))
   assert not environments.filmed(resolve(['atari']), box(25))
+
+
+class TestEnvironments:
+  """When they are started, and how long they stay."""
+
+  def make(self, opened):
+    config = resolve(['debug'], [
+        '--task', 'gym_toys:Counter-v0', '--envs_parallel', 'none'])
+    def start():
+      opened.append(1)
+      return environments.make_pool(
+          config, environments.factory(config, ()), 2)
+    return start
+
+  def test_they_are_kept_for_the_next_policy(self):
+    opened = []
+    with Evaluator(self.make(opened)) as evaluator:
+      assert not opened
+      random = RandomPolicy(evaluator.pool.act_space, 0)
+      lengths = [len(evaluator(random, range(n)).episodes) for n in (1, 3)]
+    assert lengths == [1, 3] and opened == [1]
+
+  def test_a_signal_while_they_start_is_answered_before_it_is_raised(self):
+    def start():
+      raise errors.interrupted(15, 'during the start.')
+    answered = []
+    evaluator = Evaluator(start, before_step=lambda: answered.append(1))
+    with pytest.raises(errors.Interrupted, match='during the start'):
+      evaluator(None, [1])
+    assert answered == [1]
