@@ -16,7 +16,8 @@ import numpy as np
 from .. import envs, errors, schema, startup
 from ..config import Config
 from ..data import when
-from ..data.driver import Driver, RandomPolicy
+from ..data.driver import Driver
+from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
 from ..report import jsonl, tensorboard, terminal
 from ..report import logger as loglib

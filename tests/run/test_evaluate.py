@@ -12,7 +12,7 @@ import runs
 
 from dreamerv2_tf import cli, errors
 from dreamerv2_tf.config import resolve
-from dreamerv2_tf.data.driver import RandomPolicy
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.run import evaluate, train
 
 KEYS = {
