@@ -21,6 +21,7 @@ from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
 from ..report import jsonl, tensorboard, terminal
 from ..report import logger as loglib
+from ..report import video as videolib
 from ..report.means import Scales
 from . import evaluate, rundir
 from .clock import Clock
@@ -418,8 +419,9 @@ class Trainer:
     if not self.agent.world_model.heads['decoder'].cnn_keys or (
         not replay.can_sample):
       return
-    batch = next(self._datasets[f'{name}_report'])
-    self._logger.add(self.agent.report(batch), prefix=name)
+    batch = videolib.clearest(next(self._datasets[f'{name}_report']))
+    self._logger.add(
+        videolib.open_loop(self.agent.report(batch)), prefix=name)
 
   def _log(self):
     self._due['log'] = False
@@ -630,7 +632,7 @@ class Trainer:
       self._pending = state['pending']
       self._driver.policy_state = tfutils.from_arrays(
           'policy', record.arrays,
-          self.agent.initial_state(len(self._pool)))
+          self.agent.policy.initial(len(self._pool)))
     extra = f' and {newer} newer steps' if newer else ''
     return (
         f'Resumed       checkpoint {record.step}{extra}: networks, optimizers,'
