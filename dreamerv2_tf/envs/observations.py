@@ -195,6 +195,28 @@ class _Leaf:
 
   def __call__(self, obs):
     """Returns the value and '', or a sentence on its being outside."""
+    value = self._find(obs)
+    if self._axes:
+      value = value[..., None] if value.ndim == 2 else value
+      value = np.array(value.transpose(self._axes), np.uint8, order='C')
+      return value.reshape(self.out.shape), ''
+    if value.dtype.kind == 'f' and not np.isfinite(value).all():
+      index = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
+      raise NonFiniteError(
+          f'{self._name} is {value[index]} at index {index}.')
+    sentence, inside = '', True
+    if self._low is not None:
+      inside = (value >= self._low) & (value <= self._high)
+    if not np.all(inside):
+      sentence = (
+          f'The {self._name} lies in [{value.min():.6g}, {value.max():.6g}], '
+          f'outside of its space {self._space}.')
+    if isinstance(self._space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+      return self._one_hot(value, inside), sentence
+    return self._vector(value), sentence
+
+  def _find(self, obs):
+    """Returns this part of an observation as an array, unchanged."""
     space = self._space
     for key in self._path:
       if isinstance(obs, Mapping) and key not in obs:
@@ -215,35 +237,26 @@ class _Leaf:
           f'The {self._name} has dtype {value.dtype}, expected {space.dtype}.'
           + (' Convert images to 0 to 255 in the environment.'
              if self._axes else '')])
-    if self._axes:
-      value = value[..., None] if value.ndim == 2 else value
-      value = np.array(value.transpose(self._axes), np.uint8, order='C')
-      return value.reshape(self.out.shape), ''
-    if value.dtype.kind == 'f' and not np.isfinite(value).all():
-      index = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
-      raise NonFiniteError(
-          f'{self._name} is {value[index]} at index {index}.')
-    sentence, inside = '', True
-    if self._low is not None:
-      inside = (value >= self._low) & (value <= self._high)
-    if not np.all(inside):
-      sentence = (
-          f'The {self._name} lies in [{value.min():.6g}, {value.max():.6g}], '
-          f'outside of its space {space}.')
-    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
-      hot = np.zeros(self.out.shape, np.float32)
-      sizes = combinations(space)
-      starts = np.cumsum((0,) + sizes[:-1])
-      places = starts + np.ravel(value - self._low)
-      hot[places[np.ravel(inside & np.ones(space.shape, bool))]] = 1
-      return hot, sentence
+    return value
+
+  def _one_hot(self, value, inside):
+    """Returns one-hot vectors, zeros for what is not inside, [n] float32."""
+    hot = np.zeros(self.out.shape, np.float32)
+    sizes = combinations(self._space)
+    starts = np.cumsum((0,) + sizes[:-1])
+    places = starts + np.ravel(value - self._low)
+    hot[places[np.ravel(inside & np.ones(self._space.shape, bool))]] = 1
+    return hot
+
+  def _vector(self, value):
+    """Returns scaled values, [n] float32."""
     value = np.array(value, np.float32)
     if self._scale is not None:
       value *= self._scale
     value = value.ravel()
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')
-    return value, sentence
+    return value
 
   def _factors(self, scale):
     """Returns what to multiply with, [] or [last axis]; None for ones."""

@@ -121,24 +121,33 @@ def _typed(default, given, path):
   if missing:
     raise ConfigError(
         f"'{path}' of type {name} also needs {', '.join(missing)}.")
-  ranges = base.get('features_range') or {}
-  features = list(base.get('features') or getattr(cls, 'FEATURES', ranges))
-  if name == 'OccupancyGrid':
+  _check_features(cls, base, path)
+  if 'observation_shape' in base:
+    base['observation_shape'] = _image_shape(base['observation_shape'], path)
+  return base
+
+
+def _check_features(cls, config, path):
+  """Refuses ranges of features that are not observed."""
+  ranges = config.get('features_range') or {}
+  features = list(config.get('features') or getattr(cls, 'FEATURES', ranges))
+  if config['type'] == 'OccupancyGrid':
     features += ['x', 'y']  # Ranges only: where the cells are.
   for key in ranges:
     if key not in features:
       raise ConfigError(
           f"'{path}.features_range.{key}' is no feature."
           f"{suggest(key, features)} Features: {', '.join(features)}.")
-  if 'observation_shape' in base:
-    shape = base['observation_shape']
-    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(
-        isinstance(size, int) and size > 0 for size in shape):
-      raise ConfigError(
-          f"'{path}.observation_shape' must be [width, height] in pixels but "
-          f'is {shape!r}.')
-    base['observation_shape'] = tuple(shape)  # A list fails in highway-env.
-  return base
+
+
+def _image_shape(shape, path):
+  """Returns [width, height] as a tuple: a list fails in highway-env."""
+  if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(
+      isinstance(size, int) and size > 0 for size in shape):
+    raise ConfigError(
+        f"'{path}.observation_shape' must be [width, height] in pixels but "
+        f'is {shape!r}.')
+  return tuple(shape)
 
 
 def parameters(kind: str) -> dict[str, Any]:
