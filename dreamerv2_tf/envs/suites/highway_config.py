@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...schema import suggest
-from .common import plainly
+from .common import to_plain
 
 # Name in the config: class in highway_env.envs.common.observation or .action.
 OBSERVATIONS = {
@@ -60,7 +60,7 @@ def merge(
         result[key] = merge(defaults[key], value, here)
     else:
       _check_kind(defaults[key], value, here)
-      result[key] = plainly(value)
+      result[key] = to_plain(value)
   return result
 
 
@@ -111,10 +111,10 @@ def _typed(default, given, path):
           f"'{path}.{key}' is not a key of type {name}.{suggest(key, keys)} "
           f"Known keys: {', '.join(sorted(keys))}.")
     if isinstance(base.get(key), Mapping) and isinstance(value, Mapping):
-      base[key] = {**base[key], **plainly(value)}
+      base[key] = {**base[key], **to_plain(value)}
     else:
       _check_kind(base.get(key, accepted.get(key)), value, f'{path}.{key}')
-      base[key] = plainly(value)
+      base[key] = to_plain(value)
   base['type'] = name
   missing = [key for key, value in accepted.items() if
              value is inspect.Parameter.empty and key not in base]
