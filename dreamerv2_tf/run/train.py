@@ -469,7 +469,7 @@ class Trainer:
     step = int(self.step) * repeat
     if self._written < int(self.step):
       step -= 1  # The row of this step is still to be written.
-    jsonl.JSONLOutput.cut(self._folder, step)
+    jsonl.JSONLOutput.take_back(self._folder, step)
     self._terminal = terminal.TerminalOutput(config.steps * repeat)
     self._logger = loglib.Logger(self.step, [
         self._terminal, jsonl.JSONLOutput(self._folder),
