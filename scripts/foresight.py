@@ -22,7 +22,7 @@ import numpy as np
 
 from dreamerv2_tf import envs as envlib
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.data.driver import RandomPolicy
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.errors import ConfigError
 
 FLAGS = {

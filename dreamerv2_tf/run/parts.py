@@ -20,7 +20,8 @@ from .. import envs, schema
 from ..agent import Agent
 from ..config import Config
 from ..data import when
-from ..data.driver import Driver, RandomPolicy
+from ..data.driver import Driver
+from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
 from ..report import jsonl, tensorboard, terminal
 from ..report import logger as loglib
@@ -276,7 +277,7 @@ def open_outputs(
   step = int(progress.step) * repeat
   if progress.written < int(progress.step):
     step -= 1  # The row of this step is still to be written.
-  jsonl.JSONLOutput.cut(folder, step)
+  jsonl.JSONLOutput.take_back(folder, step)
   return [
       terminal.TerminalOutput(config.steps * repeat), jsonl.JSONLOutput(folder),
       tensorboard.TensorBoardOutput(

@@ -614,14 +614,14 @@ def test_cut_moves_rows_beyond_the_step(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   lines = [json.dumps({'step': step, 'x': step / 3}) for step in range(9)]
   path.write_text('\n'.join(lines) + '\n')
-  assert JSONLOutput.cut(tmp_path, 5) == 3
+  assert JSONLOutput.take_back(tmp_path, 5) == 3
   assert path.read_text().splitlines() == lines[:6]
   side = tmp_path / 'metrics.1.cut.jsonl'
   assert side.read_text().splitlines() == lines[6:]
   before = path.stat().st_mtime_ns
-  assert JSONLOutput.cut(tmp_path, 5) == 0
+  assert JSONLOutput.take_back(tmp_path, 5) == 0
   assert path.stat().st_mtime_ns == before
-  assert JSONLOutput.cut(tmp_path, 2) == 3
+  assert JSONLOutput.take_back(tmp_path, 2) == 3
   assert len((tmp_path / 'metrics.2.cut.jsonl').read_text().split()) == 12
 
 
@@ -633,7 +633,7 @@ def test_cut_leaves_steps_that_increase(tmp_path, caplog):
   again = ['{"step": 2}', '{"step": 1, "x": 3}', '{"step": 4, "x": 3}']
   (tmp_path / 'metrics.jsonl').write_text('\n'.join([
       good[0], odd[0], good[1], *again[:2], *odd[1:], good[2], again[2], '']))
-  assert JSONLOutput.cut(tmp_path, 5) == 3
+  assert JSONLOutput.take_back(tmp_path, 5) == 3
   assert (tmp_path / 'metrics.jsonl').read_text().splitlines() == good
   assert (
       tmp_path / 'metrics.1.cut.jsonl').read_text().splitlines() == again
@@ -655,7 +655,7 @@ def test_restart_purges_only_later_steps(tmp_path):
 def test_cut_drops_a_torn_line(tmp_path, caplog):
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 1}\n{"step": 2, "lo')
-  assert JSONLOutput.cut(tmp_path, 5) == 0
+  assert JSONLOutput.take_back(tmp_path, 5) == 0
   assert path.read_text() == '{"step": 1}\n'
   assert 'Dropped 1 unreadable line' in caplog.text
   output = JSONLOutput(tmp_path)

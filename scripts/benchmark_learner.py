@@ -19,7 +19,8 @@ import numpy as np
 
 from dreamerv2_tf import envs, startup
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.data.driver import Driver, RandomPolicy
+from dreamerv2_tf.data.driver import Driver
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.data.replay import Replay
 from dreamerv2_tf.run.environments import make_pool
 from dreamerv2_tf.run.stop import Stop
