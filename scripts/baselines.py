@@ -26,7 +26,7 @@ import baselines_scripted as scripts
 import gymnasium as gym
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, errors, startup
+from dreamerv2_tf import envs, errors, helptext, startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, DreamerError
 from dreamerv2_tf.run import environments, rundir
@@ -243,9 +243,9 @@ def _help():
   lines = [
       'usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
       '[--env.config.KEY VALUE] ...', '', *__doc__.splitlines(), '', 'Methods:']
-  lines += [configlib.entry(name, text) for name, text in METHODS.items()]
+  lines += [helptext.entry(name, text) for name, text in METHODS.items()]
   lines += ['', 'Flags and their values if not given:']
-  lines += configlib.entries(FLAGS)
+  lines += helptext.entries(FLAGS)
   lines += ['', 'Keys of `dreamerv2 --help`:']
   lines += [f'  --{name} {value}' for name, value in KEYS.items()]
   return '\n'.join(lines)

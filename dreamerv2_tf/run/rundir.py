@@ -15,7 +15,7 @@ import sys
 import traceback
 from typing import Self
 
-from .. import errors, files
+from .. import errors, files, settings
 from . import weights
 from .lock import Lock, now
 
@@ -25,16 +25,6 @@ log = logging.getLogger(__name__)
 OWNED = (
     'lock', 'metrics.jsonl', 'train_episodes', 'eval_episodes', 'checkpoints',
     'quarantine', 'nan', 'plugins')
-
-# Keys that decide variables, spaces or the meaning of stored data: a run can
-# not go on with other values. Patterns match the whole dotted key.
-STRUCTURAL = (
-    r'task', r'action_repeat', r'render_size', r'dmc_camera',
-    r'atari_grayscale', r'env\.config(\..*)?', r'env\.obs_scale',
-    r'(rssm|encoder|decoder|actor|critic)\..*', r'\w+_head\..*',
-    r'pred_discount', r'slow_target', r'\w+_opt\.opt', r'expl_behavior',
-    r'disag_(target|models|offset|action_cond)',
-)
 
 
 class RunDir:
@@ -225,8 +215,8 @@ def check_changed(logdir: str | os.PathLike, diff: Mapping[str, tuple]) -> None:
   """
   bad = {
       key: pair for key, pair in diff.items()
-      if any(re.fullmatch(pattern, key) for pattern in STRUCTURAL)
-      and (None not in pair or key.startswith('env.config'))}
+      if settings.is_fixed(key)
+      and (None not in pair or settings.is_open(key))}
   if bad:
     say = lambda value: 'not set' if value is None else repr(value)
     listing = '; '.join(

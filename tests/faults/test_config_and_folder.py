@@ -141,7 +141,7 @@ def test_wrong_input_creates_nothing(
     ('rssm: 1', "'rssm' is a group of keys"),
     ('rssm:', "'rssm' is a group of keys"),
     ('rssm: {deter: 2.5}', "'rssm.deter' must be a whole number"),
-    ('seed: true', "'seed' must be a whole number such as 0 but is True"),
+    ('seed: true', "'seed' must be a whole number of at least 0 such as 0 but"),
     ('1: 2', "'1': keys must be text"),
     ('env: {config: 3}', "'env.config' is a group"),
     ('task: 2020-01-01', "'task' must be text"),
@@ -160,7 +160,7 @@ def test_damaged_files_are_refused_by_name(text, message, tmp_path):
     pytest.param(text, message, marks=pytest.mark.fault(number))
     for number, text, message in [
         (45, '', 'empty, or no mapping'),
-        (45, 'seed: 1.5\n', "'seed' must be a whole number such as 0 but is"),
+        (45, 'seed: 1.5\n', "'seed' must be a whole number of at least 0 such"),
         (45, 'seed: 1\nseed: 2\n', 'duplicate key "seed"'),
         (46, 'task: !!python/object/apply:os.system [touch owned]\n',
          'Invalid YAML in line 1: could not determine a constructor'),
