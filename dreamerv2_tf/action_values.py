@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from . import rlmath, tfutils
+from . import tfutils
+from .imagination import Dream
 from .nets import layers
 from .nets.distributions import OneHotDist
 from .nets.mlp import MLP
 from .tfutils import sg
-
-Seq = Mapping[str, tf.Tensor]
 
 
 class ActionValues(tfutils.Module):
@@ -83,16 +82,15 @@ class ActionValues(tfutils.Module):
     return tf.one_hot(index, self._action_dim)
 
   def losses(
-      self, actor: Callable, critic: Callable, slow_critic: Callable, seq: Seq,
-      ent_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, dict]:
+      self, actor: Callable, critic: Callable, slow_critic: Callable,
+      dream: Dream, ent_scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, dict]:
     """Compares values with what dreams came to, and the actor with values.
 
     Args:
       actor: maps features to action distributions.
       critic: maps features to the distribution of v.
       slow_critic: its slow copy, or itself.
-      seq: a dream with `feat`, `action`, `reward`, `discount` and `weight`,
-        [H + 1, N, ...].
+      dream: with rewards, [H + 1, N, ...].
       ent_scale: [], float32; eta, in reward per nat.
 
     Returns:
@@ -100,7 +98,7 @@ class ActionValues(tfutils.Module):
       critic_loss: [], float32.
       metrics: [] each.
     """
-    feat, weight = sg(seq['feat']), sg(seq['weight'][:-1])
+    feat, weight = sg(dream.feat), sg(dream.weight[:-1])
     dist = actor(feat)
     probs = sg(dist.probs_parameter())
     values = self(critic, feat, probs)
@@ -109,9 +107,9 @@ class ActionValues(tfutils.Module):
       slow = self(slow_critic, feat, probs, slow=True)
     greedy = sg(tf.nn.softmax(values / tf.maximum(ent_scale, 1e-6)))
     value = tf.reduce_sum(greedy * slow, -1)
-    pick = lambda x: tf.reduce_sum(x[:-1] * seq['action'][1:], -1)
-    target = sg(rlmath.tree_backup(
-        seq['reward'][1:], value[1:], seq['discount'][1:], pick(slow)[1:],
+    pick = lambda x: tf.reduce_sum(x[:-1] * dream.action[1:], -1)
+    target = sg(tree_backup(
+        dream.reward[1:], value[1:], dream.discount[1:], pick(slow)[1:],
         self._config.discount_lambda * pick(greedy)[1:]))
     critic_loss = tf.reduce_mean(
         weight * tf.math.squared_difference(pick(values), target) / 2)
@@ -126,3 +124,42 @@ class ActionValues(tfutils.Module):
         'critic_target': tf.reduce_mean(target),
         'action_gap': tf.reduce_mean(
             tf.reduce_max(values, -1) - tf.reduce_mean(values, -1))}
+
+
+def tree_backup(
+    reward: tf.Tensor, value: tf.Tensor, discount: tf.Tensor,
+    taken: tf.Tensor, trace: tf.Tensor) -> tf.Tensor:
+  r"""Returns targets for the values of the actions that were taken.
+
+      States:    z0 -> [z1]-> [z2]-> [z3]   a_i leads from z_(i-1) to z_i.
+      Actions:    [a1]   a2     a3
+      Rewards:          [r1]   [r2]   [r3]  t_i = r_(i+1) + d_(i+1) * (
+      Discounts:        [d1]   [d2]   [d3]      v_(i+1) + c_(i+1) *
+      Values:           [v1]   [v2]   [v3]      (t_(i+1) - q_(i+1)))
+      Taken:            [q1]   [q2]         q_i = Q(z_i, a_(i+1)) and
+      Targets:    t0     t1     t2          c_i = lambda * pi(a_(i+1)|z_i).
+
+  The value v of the policy pi is corrected by what came of the action that
+  was taken, as far as pi would have taken it; so actions may come from
+  another policy.
+
+  Args:
+    reward: [H, ...], float32; of the states after each action.
+    value: [H, ...], float32; expected value under pi of these states.
+    discount: [H, ...], float32; of these states.
+    taken: [H - 1, ...], float32; values of the actions taken there.
+    trace: [H - 1, ...], float32; their probabilities under pi times lambda.
+
+  Returns:
+    [H, ...], float32.
+
+  Source: tree-backup(lambda), Precup, Sutton and Singh, 2000, Eligibility
+    traces for off-policy policy evaluation.
+  """
+  target = reward[-1] + discount[-1] * value[-1]
+  targets = [target]
+  for i in reversed(range(reward.shape[0] - 1)):
+    value_i = value[i] + trace[i] * (target - taken[i])
+    target = reward[i] + discount[i] * value_i
+    targets.append(target)
+  return tf.stack(targets[::-1])

@@ -6,14 +6,15 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from . import rlmath, tfutils
-from .actor_critic import ActorCritic, Seq
+from .actor_critic import ActorCritic
 from .errors import ConfigError
+from .imagination import Dream
 from .nets import layers
 from .nets.distributions import OneHotDist
 from .nets.mlp import MLP
 from .nets.optimizer import Optimizer
 from .tfutils import sg
-from .world_model import Data, WorldModel
+from .world_model import Data, Outputs, WorldModel
 
 
 class Random(tfutils.Module):
@@ -34,7 +35,7 @@ class Random(tfutils.Module):
     return tfd.Independent(tfd.Uniform(zeros - 1, zeros + 1), 1)
 
   def train(
-      self, world_model: WorldModel, outputs: Mapping, data: Data,
+      self, world_model: WorldModel, outputs: Outputs, data: Data,
       seed: tf.Tensor) -> dict:
     """Does nothing."""
     return {}
@@ -69,7 +70,7 @@ class Explorer(tfutils.Module):
     return self.actor_critic.actor
 
   def train(
-      self, world_model: WorldModel, outputs: Mapping, data: Data,
+      self, world_model: WorldModel, outputs: Outputs, data: Data,
       seed: tf.Tensor) -> dict:
     """Updates the intrinsic reward, then the behaviour that seeks it.
 
@@ -82,15 +83,15 @@ class Explorer(tfutils.Module):
     Returns:
       Metrics, [] each.
     """
-    def reward(seq: Seq) -> tf.Tensor:
-      value = self._config.expl_intr_scale * self._intrinsic(seq)
+    def reward(dream: Dream) -> tf.Tensor:
+      value = self._config.expl_intr_scale * self._intrinsic(dream)
       if self._config.expl_extr_scale:
-        extr = world_model.heads['reward'](seq['feat']).mode()
+        extr = world_model.heads['reward'](dream.feat).mode()
         value += self._config.expl_extr_scale * self.extr_rewnorm(extr)[0]
       return value
     metrics = self._fit(outputs, data)
     metrics.update(self.actor_critic.train(
-        world_model, outputs['post'], data['is_terminal'], reward, seed))
+        world_model, outputs.post, data['is_terminal'], reward, seed))
     return metrics
 
 
@@ -130,12 +131,12 @@ class Plan2Explore(Explorer):
 
   def _fit(self, outputs, data):
     target = {
-        'embed': outputs['embed'], 'feat': outputs['feat'],
-        'deter': outputs['post']['deter'],
+        'embed': outputs.embed, 'feat': outputs.feat,
+        'deter': outputs.post['deter'],
         # The features begin with the flat stochastic state.
-        'stoch': outputs['feat'][..., :-outputs['post']['deter'].shape[-1]],
+        'stoch': outputs.feat[..., :-outputs.post['deter'].shape[-1]],
     }[self._config.disag_target]
-    inputs = self._inputs(outputs['feat'], data['action'])
+    inputs = self._inputs(outputs.feat, data['action'])
     offset = self._config.disag_offset
     # Nothing predicts how the next episode in a row begins.
     first = tf.cast(data['is_first'], tf.float32)
@@ -153,8 +154,8 @@ class Plan2Explore(Explorer):
           for net in self.networks])
     return self.opt(tape, loss)
 
-  def _intrinsic(self, seq):
-    inputs = self._inputs(seq['feat'], seq['action'])
+  def _intrinsic(self, dream):
+    inputs = self._inputs(dream.feat, dream.action)
     preds = tf.stack([net(inputs).mode() for net in self.networks])
     disag = tf.reduce_mean(tf.math.reduce_std(preds, 0), -1)
     if self._config.disag_log:
@@ -190,16 +191,16 @@ class ModelLoss(Explorer):
         mixed=init.dtype == tf.float16)
 
   def _fit(self, outputs, data):
-    losses = {'kl': outputs['kl']}
-    losses.update({k: -v for k, v in outputs['likes'].items()})
+    losses = {'kl': outputs.kl}
+    losses.update({k: -v for k, v in outputs.likes.items()})
     target = sg(losses[self._config.expl_model_loss])
     with tf.GradientTape() as tape:
-      dist = self.head(sg(outputs['feat']))
+      dist = self.head(sg(outputs.feat))
       loss = -tf.reduce_mean(dist.log_prob(target))
     return self.opt(tape, loss)
 
-  def _intrinsic(self, seq):
-    return self.intr_rewnorm(self.head(seq['feat']).mode())[0]
+  def _intrinsic(self, dream):
+    return self.intr_rewnorm(self.head(dream.feat).mode())[0]
 
 
 BEHAVIORS = {'Random': Random, 'Plan2Explore': Plan2Explore,

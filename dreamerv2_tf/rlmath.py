@@ -1,83 +1,9 @@
-"""Returns, schedules and normalisers: the arithmetic of the actor-critic."""
+"""Schedules and normalisers: the arithmetic around the losses."""
 
 import tensorflow as tf
 
 from . import tfutils
 from .schema import read_schedule
-
-
-def lambda_return(
-    reward: tf.Tensor, value: tf.Tensor, discount: tf.Tensor,
-    bootstrap: tf.Tensor, lambda_: float) -> tf.Tensor:
-  """Mixes n-step returns of all lengths into one target per step.
-
-      States:      z0    z1    z2    z3    t_i = r_i + d_i * (
-      Rewards:    [r0]  [r1]  [r2]             (1 - lambda) * v_(i+1)
-      Discounts:  [d0]  [d1]  [d2]             + lambda * t_(i+1)),  t_3 = v3
-      Values:      v0   [v1]  [v2]  [v3]   v3 is the bootstrap. lambda 0: one
-      Targets:     t0    t1    t2          step; lambda 1: Monte Carlo.
-
-  Gradients flow; callers stop them.
-
-  Args:
-    reward: [H, ...], float32; reward of each state.
-    value: [H, ...], float32; value of each state.
-    discount: [H, ...], float32; probability that the episode goes on after
-      the state, times gamma.
-    bootstrap: [...], float32; value of the state after the last one.
-    lambda_: weight of longer returns, in [0, 1].
-
-  Returns:
-    [H, ...], float32; the targets.
-
-  Paper: arXiv 2010.02193, Equation 4.
-  Code: danijar/dreamerv2 common/other.py, lambda_return.
-  """
-  next_value = tf.concat([value[1:], bootstrap[None]], 0)
-  one_step = reward + discount * (1 - lambda_) * next_value
-  target = tfutils.scan(
-      lambda later, now: now[0] + now[1] * lambda_ * later,
-      (one_step[::-1], discount[::-1]), bootstrap)
-  return target[::-1]
-
-
-def tree_backup(
-    reward: tf.Tensor, value: tf.Tensor, discount: tf.Tensor,
-    taken: tf.Tensor, trace: tf.Tensor) -> tf.Tensor:
-  """Returns targets for the values of the actions that were taken.
-
-      States:    z0 -> [z1]-> [z2]-> [z3]   a_i leads from z_(i-1) to z_i.
-      Actions:    [a1]   a2     a3
-      Rewards:          [r1]   [r2]   [r3]  t_i = r_(i+1) + d_(i+1) * (
-      Discounts:        [d1]   [d2]   [d3]      v_(i+1) + c_(i+1) *
-      Values:           [v1]   [v2]   [v3]      (t_(i+1) - q_(i+1)))
-      Taken:            [q1]   [q2]         q_i = Q(z_i, a_(i+1)) and
-      Targets:    t0     t1     t2          c_i = lambda * pi(a_(i+1)|z_i).
-
-  The value v of the policy pi is corrected by what came of the action that
-  was taken, as far as pi would have taken it; so actions may come from
-  another policy.
-
-  Args:
-    reward: [H, ...], float32; of the states after each action.
-    value: [H, ...], float32; expected value under pi of these states.
-    discount: [H, ...], float32; of these states.
-    taken: [H - 1, ...], float32; values of the actions taken there.
-    trace: [H - 1, ...], float32; their probabilities under pi times lambda.
-
-  Returns:
-    [H, ...], float32.
-
-  Source: tree-backup(lambda), Precup, Sutton and Singh, 2000, Eligibility
-    traces for off-policy policy evaluation.
-  """
-  target = reward[-1] + discount[-1] * value[-1]
-  targets = [target]
-  for i in reversed(range(reward.shape[0] - 1)):
-    value_i = value[i] + trace[i] * (target - taken[i])
-    target = reward[i] + discount[i] * value_i
-    targets.append(target)
-  return tf.stack(targets[::-1])
 
 
 def schedule(spec: float | str, step: tf.Tensor) -> tf.Tensor | float:

@@ -143,12 +143,34 @@ def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
   return tf.unstack(tf.random.split(seed, count))
 
 
+def fold(seed: int, tag: int, count: tf.Tensor) -> tf.Tensor:
+  """Makes the seed of one call.
+
+  Args:
+    seed: of the run, int32.
+    tag: another for each kind of call.
+    count: [], integer; calls of this kind so far.
+
+  Returns:
+    [2], int32.
+  """
+  return tf.random.fold_in(
+      tf.constant([seed, tag], tf.int32), tf.cast(count, tf.int32))
+
+
+def tensors(data: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+  """Converts what networks may read: all keys but those of `log_`."""
+  return {
+      k: tf.convert_to_tensor(v) for k, v in data.items()
+      if not k.startswith('log_')}
+
+
 def to_arrays(name: str, tree: Any) -> dict[str, np.ndarray]:
   """Names the tensors of a nested structure, to be stored.
 
   Args:
     name: prefix of the names.
-    tree: tensors in nested dicts; None for nothing.
+    tree: tensors in nested dicts and NamedTuples; None for nothing.
 
   Returns:
     Arrays of types that NumPy knows, by paths such as `name/latent/deter`:
@@ -176,21 +198,41 @@ def from_arrays(
   Returns:
     Nested tensors; None if there were none, or of other shapes.
   """
-  flat = list(_leaves(template, name))
-  old = f'{name}_0' in arrays
-  arrays = [
-      arrays.get(f'{name}_{index}' if old else path)
-      for index, (path, _) in enumerate(flat)]
-  if any(a is None or a.shape != t.shape for a, (_, t) in zip(arrays, flat)):
+  leaves = dict(_leaves(template, name))
+  names = {path: path for path in leaves}
+  if f'{name}_0' in arrays:
+    names = {path: f'{name}_{i}' for i, path in enumerate(leaves)}
+  if any(
+      names[path] not in arrays or arrays[names[path]].shape != t.shape
+      for path, t in leaves.items()):
     return None
-  return tf.nest.pack_sequence_as(
-      template, [tf.cast(a, t.dtype) for a, (_, t) in zip(arrays, flat)])
+  return _fill(template, name, {
+      path: tf.cast(arrays[names[path]], t.dtype)
+      for path, t in leaves.items()})
+
+
+def _children(tree):
+  """Returns the parts of a dict or NamedTuple by name, None of a leaf."""
+  if hasattr(tree, '_asdict'):
+    return tree._asdict()
+  return tree if isinstance(tree, Mapping) else None
 
 
 def _leaves(tree, path):
-  """Yields (path, leaf) of nested dicts in the order of tf.nest."""
-  if isinstance(tree, Mapping):
-    for key in sorted(tree):
-      yield from _leaves(tree[key], f'{path}/{key}')
-  else:
+  """Yields (path, leaf), sorted by the names at each level."""
+  children = _children(tree)
+  if children is None:
     yield path, tree
+    return
+  for key in sorted(children):
+    yield from _leaves(children[key], f'{path}/{key}')
+
+
+def _fill(tree, path, leaves):
+  """Returns the structure of a tree with other leaves."""
+  children = _children(tree)
+  if children is None:
+    return leaves[path]
+  children = {
+      key: _fill(x, f'{path}/{key}', leaves) for key, x in children.items()}
+  return type(tree)(**children) if hasattr(tree, '_asdict') else children

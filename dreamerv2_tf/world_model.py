@@ -1,12 +1,14 @@
 """The world model: what is learned from the replayed sequences."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import gymnasium as gym
 import tensorflow as tf
 
-from . import tfutils
+from . import imagination, losses, tfutils
 from .errors import ConfigError
+from .imagination import Dream
 from .nets import layers
 from .nets.decoder import Decoder
 from .nets.encoder import Encoder
@@ -16,6 +18,17 @@ from .nets.rssm import EnsembleRSSM, State
 from .tfutils import flatten, sg, split
 
 Data = Mapping[str, tf.Tensor]
+
+
+class Outputs(NamedTuple):
+  """What the world model found in a batch."""
+
+  embed: tf.Tensor  # [B, T, E], compute dtype; of the observations.
+  feat: tf.Tensor  # [B, T, F], compute dtype; of the posterior.
+  post: State  # [B, T, ...]; posterior, knows the observation of its time.
+  prior: State  # [B, T, ...]; predicted from the posterior before.
+  likes: dict[str, tf.Tensor]  # Name -> [B, T], float32, nats; ln p(target).
+  kl: tf.Tensor  # [B, T], float32, nats; of posterior and prior.
 
 
 class WorldModel(tfutils.Module):
@@ -70,7 +83,7 @@ class WorldModel(tfutils.Module):
 
   def train(
       self, data: Data, state: State | None,
-      seed: tf.Tensor) -> tuple[State, dict, dict]:
+      seed: tf.Tensor) -> tuple[State, Outputs, dict]:
     """Takes one gradient step.
 
     Args:
@@ -88,15 +101,8 @@ class WorldModel(tfutils.Module):
 
   def loss(
       self, data: Data, state: State | None,
-      seed: tf.Tensor) -> tuple[tf.Tensor, State, dict, dict]:
-    """Computes the loss of the world model; Equation 2.
-
-        Actions:       a0 ->  a1 ->  a2      a_t led to the observation x_t.
-                         \\      \\      \\
-        States:   [z]--> [z0]-> [z1]-> [z2]  z_t sees x_0 … x_t.
-        Heads:           [x0]   [x1]   [x2]  Every state predicts its own
-                         [r0]   [r1]   [r2]  observation, reward, discount.
-        KL:              [k0]   [k1]   [k2]  Prior from z_(t-1), a_t.
+      seed: tf.Tensor) -> tuple[tf.Tensor, State, Outputs, dict]:
+    """Computes the loss of the world model; Equation 2, `losses.model_loss`.
 
     Args:
       data: a batch of sequences as they are in replay, [B, T, ...].
@@ -104,44 +110,45 @@ class WorldModel(tfutils.Module):
       seed: [2], int.
 
     Returns:
-      loss: [], float32, nats; sum over heads and KL, times `loss_scales`.
+      loss: [], float32, nats; sum over heads and KL, times `loss_scales`, and
+        that of `overshooting`.
       state: of the last step, [B, ...]; no gradient.
-      outputs: embed, feat, post, prior, likes and kl, [B, T, ...].
+      outputs: [B, T, ...].
       metrics: [] each.
     """
     data = self.preprocess(data)
     embed = self.encoder(data)
     post, prior = self.rssm.observe(
         embed, data['action'], data['is_first'], state, seed)
-    kl_loss, kl_value = self.rssm.kl_loss(post, prior, **self._config.kl)
-    likes, losses, metrics = {}, {'kl': kl_loss}, {}
+    kl_loss, kl = losses.kl_loss(
+        post, prior, self.rssm.kl, **self._config.kl)
     feat = self.rssm.get_feat(post)
-    for name, head in self.heads.items():
+    likes, metrics = {}, {}
+    for name in self.heads:
       inputs = feat if name in self._config.grad_heads else sg(feat)
-      dists = head(inputs)
-      for key, dist in (
-          dists if isinstance(dists, dict) else {name: dists}).items():
+      for key, dist in self._predictions(name, inputs).items():
         likes[key] = dist.log_prob(tf.cast(data[key], tf.float32))
-        losses[key] = -tf.reduce_mean(likes[key])
         if name == 'decoder':
           metrics.update(_reconstruction(key, dist, data[key]))
-    scale = lambda k: tf.cast(
-        self._config.loss_scales.get(k, 1.0), tf.float32)
-    loss = tf.add_n([scale(k) * v for k, v in losses.items()])
-    metrics.update({f'{name}_loss': value for name, value in losses.items()})
+    scales = self._config.loss_scales
+    loss, terms = losses.model_loss(likes, kl_loss, scales=scales)
+    metrics.update({f'{name}_loss': value for name, value in terms.items()})
     ahead = self.overshooting(data, prior, tf.random.fold_in(seed, 1))
     for key, value in ahead.items():
-      loss += scale(key) * self._config.overshooting.scale * value
+      scale = tf.cast(scales.get(key, 1.0), tf.float32)
+      loss += scale * self._config.overshooting.scale * value
       metrics[f'ahead_{key}_loss'] = value
-    metrics['model_kl'] = tf.reduce_mean(kl_value)
+    metrics['model_kl'] = tf.reduce_mean(kl)
     entropy = lambda s: tf.reduce_mean(self.rssm.get_dist(s).entropy())
     metrics['prior_ent'] = entropy(prior)
     metrics['post_ent'] = entropy(post)
-    outputs = {
-        'embed': embed, 'feat': feat, 'post': post, 'prior': prior,
-        'likes': likes, 'kl': kl_value}
     last = tf.nest.map_structure(lambda x: sg(x[:, -1]), post)
-    return loss, last, outputs, metrics
+    return loss, last, Outputs(embed, feat, post, prior, likes, kl), metrics
+
+  def _predictions(self, head, feat):
+    """Returns name -> distribution: of the decoder, several."""
+    dists = self.heads[head](feat)
+    return dists if isinstance(dists, dict) else {head: dists}
 
   def overshooting(
       self, data: Data, prior: State, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -175,60 +182,25 @@ class WorldModel(tfutils.Module):
         self._config.overshooting.steps, self._config.overshooting.heads)
     if not steps:
       return {}
-    feats, masks = self.predict(data, prior, steps, seed)
+    feats, masks = imagination.predict(self.rssm, data, prior, steps, seed)
     later = lambda x: tf.concat([x[:, i:] for i in range(steps)], 1)
     weight = tf.concat([
         tf.cast(x, tf.float32) / tf.maximum(
             tf.reduce_sum(tf.cast(x, tf.float32)), 1.0) for x in masks], 1)
     feat = tf.concat(feats, 1)
-    losses = {}
+    result = {}
     for name in (name for name in names if name in self.heads):
-      dists = self.heads[name](feat)
-      for key, dist in (
-          dists if isinstance(dists, dict) else {name: dists}).items():
+      for key, dist in self._predictions(name, feat).items():
         like = dist.log_prob(later(tf.cast(data[key], tf.float32)))
-        losses[key] = -tf.reduce_sum(weight * like)
-    return losses
-
-  def predict(
-      self, data: Data, prior: State, steps: int,
-      seed: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-    """Predicts open loop under the recorded actions, from every posterior.
-
-    Args:
-      data: preprocessed, [B, T, ...]; reads `action` and `is_first`.
-      prior: states one step ahead, [B, T, ...].
-      steps: largest distance.
-      seed: [2], int.
-
-    Returns:
-      For each distance d from 1 on:
-      feats: [B, T - d + 1, F]; of the times d - 1, d, ..., T - 1.
-      masks: [B, T - d + 1], bool; whether no episode began on the way there.
-    """
-    state, valid = prior, ~data['is_first']
-    feats, masks = [self.rssm.get_feat(state)], [valid]
-    for distance, step_seed in enumerate(split(seed, steps)[1:], 1):
-      shape = [valid.shape[0], valid.shape[1] - 1]
-      state = self.rssm.img_step(
-          flatten(tf.nest.map_structure(lambda x: x[:, :-1], state)),
-          flatten(data['action'][:, distance:]), step_seed)
-      state = tf.nest.map_structure(
-          lambda x, shape=shape: tf.reshape(x, shape + x.shape[1:]), state)
-      valid = valid[:, :-1] & ~data['is_first'][:, distance:]
-      feats.append(self.rssm.get_feat(state))
-      masks.append(valid)
-    return feats, masks
+        result[key] = -tf.reduce_sum(weight * like)
+    return result
 
   def imagine(
       self, policy: Callable, start: State, is_terminal: tf.Tensor | None,
-      horizon: int, seed: tf.Tensor, cut: bool = False,
-      first: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-    """Rolls the policy out in the prior from every state of a batch.
+      horizon: int, seed: tf.Tensor, stop_gradients: bool = False,
+      first: tf.Tensor | None = None) -> Dream:
+    r"""Rolls the policy out in the prior from every state of a batch.
 
-        Policies:          p1    p2    p3    p_i at z_(i-1) makes a_i.
-        Actions:      0    a1    a2    a3    a_i leads to z_i; a0 is zeros.
-                        \\/  \\  /  \\  /  \\
         States:      [z0]-> z1 -> z2 -> z3   [z0] comes from the posterior.
         Discounts:    d0    d1    d2    d3   d_i: does it go on after z_i?
         Weights:       1    d0   d0d1 d0d1d2 does z_i exist at all?
@@ -240,58 +212,31 @@ class WorldModel(tfutils.Module):
         override d0. None leaves the prediction.
       horizon: number H of imagined steps.
       seed: [2], int.
-      cut: stop the gradients of actions and states, so that those of
-        `log_prob` and `entropy` reach the policy alone; cheaper.
-      first: [D, N, A], D < H; actions a1 to aD in the policy's place. Their
-        log_prob and entropy are zero.
+      stop_gradients, first: see `imagination.rollout`.
 
     Returns:
-      States, `feat`, `action`, `discount` (with gamma inside), `weight`, and
-      of each p_i the `log_prob` of a_i and the `entropy`, nats, zero for the
-      first; [H + 1, N, ...].
+      A dream without rewards; the discount has gamma inside.
 
     Differs: is_terminal also overrides d0 when there is no discount head; the
       policy is not evaluated a second time for its loss.
     """
-    start = flatten(start)
-    count = start['deter'].shape[0]
-    start.update(
-        action=tf.zeros([count, self._action_dim]), log_prob=tf.zeros([count]),
-        entropy=tf.zeros([count]))
-    stop = sg if cut else tf.identity
-    def step(prev, seed):
-      act_seed, step_seed = split(seed, 2)
-      dist = policy(sg(self.rssm.get_feat(prev)))
-      action = stop(dist.sample(seed=act_seed))
-      state = self.rssm.img_step(prev, action, step_seed)
-      return {
-          **tf.nest.map_structure(stop, state), 'action': action,
-          'log_prob': dist.log_prob(action), 'entropy': dist.entropy()}
-    seeds = tf.random.split(seed, horizon)
-    begin = [start]
-    for i, action in enumerate([] if first is None else tf.unstack(first)):
-      begin.append({
-          **start, **self.rssm.img_step(begin[-1], action, seeds[i]),
-          'action': action})
-    seq = tfutils.scan(step, seeds[len(begin) - 1:], begin[-1])
-    seq = {
-        k: tf.concat([tf.stack([x[k] for x in begin]), v], 0)
-        for k, v in seq.items()}
-    seq['feat'] = self.rssm.get_feat(seq)
+    state, action, log_prob, entropy = imagination.rollout(
+        self.rssm, policy, flatten(start), horizon, seed,
+        action_dim=self._action_dim, stop_gradients=stop_gradients,
+        first=first)
+    feat = self.rssm.get_feat(state)
     known = int(is_terminal is not None)  # Whether d0 is.
-    feat = seq['feat'][known:]
     gamma = self._config.discount
     if 'discount' in self.heads:
-      disc = self.heads['discount'](feat).mean()
+      disc = self.heads['discount'](feat[known:]).mean()
     else:
-      disc = gamma * tf.ones(feat.shape[:-1])
+      disc = gamma * tf.ones(feat[known:].shape[:-1])
     if known:
-      first = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
-      disc = tf.concat([first[None], disc], 0)
-    seq['discount'] = disc
-    seq['weight'] = tf.math.cumprod(
+      begin = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
+      disc = tf.concat([begin[None], disc], 0)
+    weight = tf.math.cumprod(
         tf.concat([tf.ones_like(disc[:1]), disc[:-1]], 0), 0)
-    return seq
+    return Dream(state, feat, action, log_prob, entropy, disc, weight)
 
   def preprocess(self, obs: Data) -> dict[str, tf.Tensor]:
     """Scales images, clips rewards and adds the discount target.
@@ -317,22 +262,21 @@ class WorldModel(tfutils.Module):
     obs['discount'] = going_on * self._config.discount
     return obs
 
-  def video_pred(self, data: Data, key: str, seed: tf.Tensor) -> tf.Tensor:
-    """Filters a few frames, dreams the rest, and shows both with the truth.
+  def open_loop(
+      self, data: Data, key: str,
+      seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Filters CONTEXT frames and dreams the rest under the recorded actions.
 
     Args:
-      data: preprocessed sequences, [B, T, ...]; of these, six in which as few
-        episodes as possible begin, as a dream does not jump with the truth.
-      key: of the image.
+      data: preprocessed sequences, [B, T, ...], T above CONTEXT.
+      key: of an image that the model reads and predicts.
       seed: [2], int.
 
     Returns:
-      [T, 3 * H, B' * W, channels], float32, 0 to 1: the true frames over the
-      model's over their difference; the first five are reconstructions.
+      truth: [B, T, H, W, C], float32, 0 to 1.
+      model: [B, T, H, W, C], float32, about 0 to 1; reconstructions, then
+        predictions.
     """
-    resets = tf.reduce_sum(tf.cast(data['is_first'][:, 1:], tf.int32), 1)
-    rows = tf.argsort(resets, stable=True)[:6]
-    data = {k: tf.gather(v, rows) for k, v in data.items()}
     obs_seed, img_seed = split(seed, 2)
     head, tail = slice(None, self.CONTEXT), slice(self.CONTEXT, None)
     embed = self.encoder(data)
@@ -343,12 +287,7 @@ class WorldModel(tfutils.Module):
     prior = self.rssm.imagine(data['action'][:, tail], init, img_seed)
     decode = lambda s: self.heads['decoder'](self.rssm.get_feat(s))[key].mode()
     model = tf.concat([decode(states), decode(prior)], 1) + 0.5
-    truth = tf.cast(data[key], tf.float32) + 0.5
-    error = (model - truth + 1) / 2
-    video = tf.clip_by_value(tf.concat([truth, model, error], 2), 0, 1)
-    batch, length, height, width, channels = video.shape
-    video = tf.transpose(video, [1, 2, 0, 3, 4])
-    return tf.reshape(video, [length, height, batch * width, channels])
+    return tf.cast(data[key], tf.float32) + 0.5, model
 
 
 def _reconstruction(key, dist, target) -> dict[str, tf.Tensor]:

@@ -70,7 +70,7 @@ def _train(task):
       tf.config.experimental.get_device_details(x).get('device_name', x.name)
       for x in tf.config.list_physical_devices('GPU')]
   memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-  traces = agent._functions['train'].experimental_get_tracing_count()
+  traces = agent.train_function.experimental_get_tracing_count()
   return {
       'train_step_ms': 1e3 * usual, 'first_step_s': stepped - task.began,
       'import_s': imported - task.began, 'build_s': built - imported,
@@ -92,7 +92,7 @@ def learner(task: Task) -> dict:
   product = tf.function(lambda: (matrix @ matrix)[0, 0])
   times = repeat(lambda: product().numpy(), 0, least=10)
   result['matmul_gflops'] = 2 * 2048 ** 3 / _median(times) / 1e9
-  function = agent._functions['train'].get_concrete_function(data, carry)
+  function = agent.train_function.get_concrete_function(data, carry)
   try:
     flop = flops.count(function.graph)
   except ValueError as error:
@@ -117,7 +117,7 @@ def learner(task: Task) -> dict:
 
   def learn():
     _, outputs, metrics = model.train(data, carry, seed)
-    return list(metrics.values()), outputs['post']
+    return list(metrics.values()), outputs.post
 
   def imagine():
     dream = model.imagine(
@@ -126,7 +126,7 @@ def learner(task: Task) -> dict:
     return [x for x in tf.nest.flatten(dream) if tf.is_tensor(x)]
 
   def behave():
-    reward = lambda seq: model.heads['reward'](seq['feat']).mode()
+    reward = lambda dream: model.heads['reward'](dream.feat).mode()
     return behavior.train(model, post, data['is_terminal'], reward, seed)
 
   model_ms, found = timed(learn)
@@ -144,7 +144,7 @@ def policy(task: Task) -> dict:
   agent = _agent(task)
   percentiles = {}
   for count in (1, 2, 4, 8, 16) if task.options.growth else (1,):
-    obs, state = _sample(task, [count]), agent.initial_state(count)
+    obs, state = _sample(task, [count]), agent.policy.initial(count)
     def call(obs=obs):
       nonlocal state
       outputs, state = agent.policy(obs, state, mode='eval')

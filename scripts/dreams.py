@@ -126,10 +126,8 @@ def predictions(
     agent: Any, batch: Mapping[str, np.ndarray],
     key: str) -> list[tuple[np.ndarray, np.ndarray]]:
   """Returns truth and prediction, [T, H, W] each, 0 to 1, of each row."""
-  video = agent.report(batch)[f'openl_{key}'][..., 0]
-  truth, dream, _ = np.split(video, 3, 1)
-  count = len(batch['reward'])
-  return list(zip(np.split(truth, count, 2), np.split(dream, count, 2)))
+  truth, dream = agent.report(batch)[key]
+  return list(zip(truth[..., 0], np.clip(dream[..., 0], 0, 1)))
 
 
 def compare(

@@ -282,7 +282,7 @@ def between(
 
 def _highway(config):
   """Returns the names of actions, and a Road where vectors are cars on one."""
-  from dreamerv2_tf.envs import highway
+  from dreamerv2_tf.envs.suites import highway, highway_config
   suite, _, name = config.task.partition('_')
   if suite != 'highway':
     return {}, None
@@ -290,7 +290,7 @@ def _highway(config):
   plain = env.unwrapped
   names = getattr(plain.action_type, 'actions', {})
   seen = plain.config['observation']
-  usual = highway.parameters('Kinematics')
+  usual = highway_config.parameters('Kinematics')
   straight = name in ('highway-v0', 'highway-fast-v0')
   road = None
   if straight and seen['type'] == 'Kinematics' and all(

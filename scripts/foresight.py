@@ -120,7 +120,7 @@ class Mixture:
     other = self._random(obs)[0]['action']
     swap = self._rng.random([len(action), 1]) < self._share
     action = np.where(swap, other, action)
-    return {'action': action}, {**state, 'action': action}
+    return {'action': action}, state._replace(action=action)
 
 
 def pad(episodes: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -149,6 +149,8 @@ def predictions(
     received; [n] each, n states that are so many steps ahead of another.
   """
   import tensorflow as tf
+
+  from dreamerv2_tf import imagination
   wm = agent.world_model
   data = wm.preprocess({k: tf.convert_to_tensor(v) for k, v in batch.items()})
   embed = wm.encoder(data)
@@ -157,7 +159,8 @@ def predictions(
     seed = tf.constant([options.seed % 2 ** 31, sample])
     _, prior = wm.rssm.observe(
         embed, data['action'], data['is_first'], None, seed)
-    feats, masks = wm.predict(data, prior, max(options.steps), seed)
+    feats, masks = imagination.predict(
+        wm.rssm, data, prior, max(options.steps), seed)
     found = [(
         1 - wm.heads['discount'](x).mean().numpy() / agent.config.discount,
         wm.heads['reward'](x).mode().numpy()) for x in feats]

@@ -18,12 +18,14 @@ LAYERS = [
     ['envs'],
     ['data'],
     ['tfutils'],
-    ['rlmath'],
+    ['rlmath', 'losses'],
     ['nets'],
+    ['imagination'],
     ['world_model'],
-    ['action_values'],
+    ['action_values', 'lookahead'],
     ['actor_critic'],
     ['exploration'],
+    ['policy'],
     ['agent'],
     ['run'],
     ['api'],
@@ -34,8 +36,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What learns is blind to where its data comes from and goes to.
 LEARNER = {
-    'tfutils', 'rlmath', 'nets', 'world_model', 'action_values', 'actor_critic',
-    'exploration', 'agent'}
+    'tfutils', 'rlmath', 'losses', 'nets', 'imagination', 'world_model',
+    'action_values', 'lookahead', 'actor_critic', 'exploration', 'policy',
+    'agent'}
 FORBIDDEN = {
     **dict.fromkeys(LEARNER, {'files', 'startup', 'report', 'envs', 'data'}),
     'data': {'report'}, 'envs': {'report'}}

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from ..errors import ConfigError
-from ..tfutils import Module, scan, sg, split, swap
+from ..tfutils import Module, scan, split, swap
 from . import layers
 from .distributions import OneHotDist
 from .gru import GRUCell
@@ -15,9 +15,12 @@ State = dict[str, tf.Tensor]
 class EnsembleRSSM(Module):
   """Latent dynamics with discrete or Gaussian stochastic states.
 
-      h_t = GRU(h_(t-1), z_(t-1), a_(t-1))      deter
+      h_t = GRU(h_(t-1), z_(t-1), a_t)          deter
       q(z_t | h_t, e_t)                         post: obs_out, obs_dist
       p(z_t | h_t)                              prior: img_out, img_dist
+
+  The action a_t is the one that led to the observation of time t, as in the
+  data; the paper calls it a_(t-1).
 
   A state is a dictionary with `deter` [..., D], `stoch` ([..., S, C], or
   [..., S] if Gaussian) and the parameters of the stochastic part: `logit`
@@ -102,7 +105,7 @@ class EnsembleRSSM(Module):
     Args:
       embed: [B, T, E], compute dtype.
       action: [B, T, A]; action[:, t] led to the observation t.
-      is_first: [B, T], bool; cuts the state and the action before t.
+      is_first: [B, T], bool; forgets the state and the action before t.
       state: of the step before the first, [B, ...]; None for zeros.
       seed: [2], int.
 
@@ -115,7 +118,7 @@ class EnsembleRSSM(Module):
     step_seed, index_seed, stoch_seed = split(seed, 3)
     inputs = swap((action, embed, is_first)) + (
         tf.random.split(step_seed, length),)
-    post = scan(lambda prev, x: self.filter(prev, *x), inputs, state)
+    post = scan(lambda prev, x: self.posterior_step(prev, *x), inputs, state)
     post = swap(post)
     index = tf.random.stateless_uniform(
         [length], index_seed, 0, len(self.img_out), tf.int32)
@@ -141,10 +144,9 @@ class EnsembleRSSM(Module):
     inputs = swap(action), tf.random.split(seed, length)
     return swap(scan(lambda prev, x: self.img_step(prev, *x), inputs, state))
 
-  def obs_step(
+  def posterior_step(
       self, prev_state: State, prev_action: tf.Tensor, embed: tf.Tensor,
-      is_first: tf.Tensor, seed: tf.Tensor,
-      sample: bool = True) -> tuple[State, State]:
+      is_first: tf.Tensor, seed: tf.Tensor, sample: bool = True) -> State:
     """Filters one observation.
 
     Args:
@@ -157,17 +159,15 @@ class EnsembleRSSM(Module):
       sample: False takes the mode (discrete) or mean instead of a sample.
 
     Returns:
-      post: [N, ...].
-      prior: [N, ...].
+      Posterior state, [N, ...].
     """
-    post = self.filter(
-        prev_state, prev_action, embed, is_first, seed, sample)
-    index_seed, stoch_seed = split(tf.reshape(seed, [-1, 2])[0], 2)
-    index = tf.random.stateless_uniform(
-        [], index_seed, 0, len(self.img_out), tf.int32)
-    stats = self._prior_stats(post['deter'], index)
-    stoch = self._sample(stats, stoch_seed, sample)
-    return post, {'stoch': stoch, 'deter': post['deter'], **stats}
+    prev_state, prev_action = tf.nest.map_structure(
+        lambda x: reset_rows(is_first, x), (prev_state, prev_action))
+    deter = self._deter_step(prev_state, prev_action)
+    x = self.obs_out(tf.concat([deter, embed], -1))
+    stats = self._stats(self.obs_dist(x))
+    return {
+        'stoch': self._sample(stats, seed, sample), 'deter': deter, **stats}
 
   def img_step(
       self, prev_state: State, prev_action: tf.Tensor, seed: tf.Tensor,
@@ -203,64 +203,9 @@ class EnsembleRSSM(Module):
     mean, std = (tf.cast(stats[k], tf.float32) for k in ('mean', 'std'))
     return tfd.MultivariateNormalDiag(mean, std)
 
-  def kl_loss(
-      self, post: State, prior: State, forward: bool = False,
-      balance: float = 0.8, free: float = 0.0,
-      free_avg: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
-    """Balanced KL of posterior and prior; last term of Equation 2, no beta.
-
-        balance * KL(sg(q) || p)  +  (1 - balance) * KL(q || sg(p))
-        trains the prior p           regularises the posterior q
-
-    Args:
-      post: states with the parameters of q, [B, T, ...].
-      prior: states with the parameters of p, [B, T, ...].
-      forward: True takes KL(p || q) in both terms.
-      balance: weight of the term that trains the prior, in [0, 1].
-      free: lower bound of each term, nats.
-      free_avg: whether the bound applies to the mean over the batch or to
-        each element.
-
-    Returns:
-      loss: [], float32, nats.
-      value: [B, T], float32, nats; the plain KL, for logging.
-
-    Raises:
-      ConfigError: balance outside [0, 1].
-
-    Paper: arXiv 2010.02193, Section 2.1, Algorithm 2.
-    Code: danijar/dreamerv2 common/nets.py, EnsembleRSSM.kl_loss.
-    Differs: balance 0.5 is no special case. There it gives twice the
-      gradient and ignores free_avg.
-    """
-    if not 0 <= balance <= 1:
-      raise ConfigError(
-          f'kl.balance must lie in [0, 1] but is {balance}. The paper uses '
-          '0.8; larger trains the prior more, smaller the posterior.')
-    stop = lambda state: tf.nest.map_structure(sg, state)
-    def kl(q, p):
-      lhs, rhs = (p, q) if forward else (q, p)
-      return tfd.kl_divergence(self.get_dist(lhs), self.get_dist(rhs))
-    def clip(x):
-      if free_avg:
-        return tf.maximum(tf.reduce_mean(x), free)
-      return tf.reduce_mean(tf.maximum(x, free))
-    train_post = kl(post, stop(prior))
-    train_prior = kl(stop(post), prior)
-    loss = balance * clip(train_prior) + (1 - balance) * clip(train_post)
-    return loss, train_post
-
-  def filter(
-      self, prev_state: State, prev_action: tf.Tensor, embed: tf.Tensor,
-      is_first: tf.Tensor, seed: tf.Tensor, sample: bool = True) -> State:
-    """Takes the posterior half of `obs_step`, with its arguments."""
-    prev_state, prev_action = tf.nest.map_structure(
-        lambda x: _cut(is_first, x), (prev_state, prev_action))
-    deter = self._deter_step(prev_state, prev_action)
-    x = self.obs_out(tf.concat([deter, embed], -1))
-    stats = self._stats(self.obs_dist(x))
-    return {
-        'stoch': self._sample(stats, seed, sample), 'deter': deter, **stats}
+  def kl(self, q: State, p: State) -> tf.Tensor:
+    """Returns KL(q || p) of the stochastic states, [...], float32, nats."""
+    return tfd.kl_divergence(self.get_dist(q), self.get_dist(p))
 
   def _deter_step(self, prev_state, prev_action):
     action = tf.cast(prev_action, self._dtype)
@@ -313,7 +258,12 @@ class EnsembleRSSM(Module):
     return tf.reshape(stoch, lead + [self.stoch_dim])
 
 
-def _cut(is_first: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-  """Replaces the first rows by zeros, also where x is not finite."""
-  cut = tf.reshape(is_first, [-1] + [1] * (x.shape.rank - 1))
-  return tf.where(cut, tf.zeros_like(x), x)
+def reset_rows(is_first: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+  """Replaces rows by zeros where an episode begins, even if not finite.
+
+  Args:
+    is_first: [N], bool.
+    x: [N, ...].
+  """
+  where = tf.reshape(is_first, [-1] + [1] * (x.shape.rank - 1))
+  return tf.where(where, tf.zeros_like(x), x)

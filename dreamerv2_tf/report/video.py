@@ -3,7 +3,7 @@
 Shapes: T time, H height, W width, C channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import io
 import os
 
@@ -118,27 +118,44 @@ def annotate(
   return np.concatenate([frames, bands], 1)
 
 
-def side_by_side(*videos: np.ndarray, gap: int = 2) -> np.ndarray:
-  """Places videos next to each other, the last frame held, black below.
+def clearest(
+    batch: Mapping[str, np.ndarray], count: int = 6) -> dict[str, np.ndarray]:
+  """Picks sequences for `open_loop` in which as few episodes as possible begin.
+
+  For a dream does not jump with the truth.
 
   Args:
-    videos: each [T, H, W, C], uint8 or floats in 0..1, of any sizes.
-    gap: black pixels in between.
+    batch: key -> [B, T, ...]; reads `is_first`.
+    count: of the sequences.
 
   Returns:
-    [longest T, largest H, sum of W and gaps, 3], uint8.
+    key -> [at most count, T, ...].
   """
-  length = max(len(video) for video in videos)
-  height = max(video.shape[1] for video in videos)
-  columns = []
-  for video in map(displayable, videos):
-    video = np.broadcast_to(video, (*video.shape[:3], 3))
-    hold = length - len(video)
-    video = np.pad(video, ((0, hold), (0, 0), (0, 0), (0, 0)), 'edge')
-    below = height - video.shape[1]
-    columns.append(np.pad(video, ((0, 0), (0, below), (0, gap), (0, 0))))
-  joined = np.concatenate(columns, 2)
-  return joined[:, :, :joined.shape[2] - gap]
+  resets = np.asarray(batch['is_first'])[:, 1:].sum(1)
+  rows = np.argsort(resets, kind='stable')[:count]
+  return {key: np.asarray(value)[rows] for key, value in batch.items()}
+
+
+def open_loop(
+    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> dict[str, np.ndarray]:
+  """Shows truth over prediction over their difference, sequences side by side.
+
+  Args:
+    pairs: of `Agent.report`: key -> truth and prediction, [B, T, H, W, C],
+      float32, 0 to 1.
+
+  Returns:
+    `openl_<key>` -> [T, 3 * H, B * W, C], float32, 0 to 1.
+  """
+  videos = {}
+  for key, (truth, model) in pairs.items():
+    error = (model - truth + 1) / 2
+    video = np.clip(np.concatenate([truth, model, error], 2), 0, 1)
+    batch, length, height, width, channels = video.shape
+    videos[f'openl_{key}'] = video.transpose([1, 2, 0, 3, 4]).reshape(
+        [length, height, batch * width, channels])
+  return videos
 
 
 def _reduce_colors(pixels, sample=50_000):

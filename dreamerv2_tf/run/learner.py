@@ -14,7 +14,8 @@ import numpy as np
 from .. import errors, files, tfutils
 from ..agent import Agent
 from ..config import Config
-from ..data import store
+from ..data import episodes
+from ..policy import PolicyState
 from ..report.means import Means
 from .profile import Profile
 
@@ -26,8 +27,8 @@ class Learner:
   they take: batches are drawn at the beginning, and nothing that collection
   changes is read after it. Whoever acts while it trains asks `policy` here. If
   a gradient step may span several policy calls (`train_every` above `envs`),
-  these act on a copy of the weights from before it; otherwise each waits for
-  the steps that are running.
+  these act on a copy with the weights from before it; otherwise each waits
+  for the steps that are running.
 
   Attributes:
     means: of the metrics of the finished steps.
@@ -54,9 +55,9 @@ class Learner:
     self._times = {'time_train': 0.0, 'time_wait': 0.0}
     self._thread = concurrent.futures.ThreadPoolExecutor(1)
     self._running = None
-    self._lags = config.train_every > config.envs
-    if self._lags:
-      agent.freeze()
+    self._copy = None  # Acts while steps change the weights of the agent.
+    if config.train_every > config.envs:
+      self._copy = agent.policy.copy()
 
   def begin(self, dataset: Iterator, count: int, step: int) -> None:
     """Begins gradient steps and returns at once.
@@ -70,8 +71,8 @@ class Learner:
       What steps that were still running raised; see `finish`.
     """
     self.finish()
-    if self._lags:
-      self._agent.freeze()
+    if self._copy:
+      self._copy.sync()
     self._agent.step.assign(step)
     with self._profile.trace('batch'):
       batches = [next(dataset) for _ in range(count)]
@@ -91,19 +92,20 @@ class Learner:
       self._times['time_wait'] += time.monotonic() - began
 
   def policy(
-      self, obs: Mapping[str, np.ndarray], state: Any = None, *,
-      mode: str) -> tuple[dict, Any]:
+      self, obs: Mapping[str, np.ndarray], state: PolicyState | None = None, *,
+      mode: str) -> tuple[dict, PolicyState]:
     """Acts as `Agent.policy`, on weights that no running step changes.
 
     However few steps the environments made since steps were begun, as some may
-    have failed.
+    have failed. The mode `eval` always has the newest weights.
 
     Raises:
       What steps that were still running raised; see `finish`.
     """
-    if not self._lags or mode == 'eval':  # That mode never acts on the copy.
-      self.finish()
-    return self._agent.policy(obs, state, mode=mode)
+    if self._copy and mode != 'eval':
+      return self._copy(obs, state, mode)
+    self.finish()
+    return self._agent.policy(obs, state, mode)
 
   def close(self) -> None:
     """Waits for the thread; what it raises is lost."""
@@ -126,9 +128,10 @@ class Learner:
 
   def arrays(self) -> dict[str, np.ndarray]:
     """Returns the latent state and the weights that policies act on."""
+    acting = self._copy.weights() if self._copy else {}
     return {
         **tfutils.to_arrays('carry', self._carry),
-        **{f'acting/{k}': v for k, v in self._agent.frozen().items()}}
+        **{f'acting/{k}': v for k, v in acting.items()}}
 
   def load_state(
       self, state: Mapping[str, Any],
@@ -139,8 +142,8 @@ class Learner:
     self._carry = tfutils.from_arrays(
         'carry', arrays,
         self._agent.world_model.rssm.initial(self._config.dataset.batch))
-    if self._lags:
-      self._agent.freeze({
+    if self._copy:
+      self._copy.sync({
           k.removeprefix('acting/'): v for k, v in arrays.items()
           if k.startswith('acting/')})
 
@@ -184,4 +187,4 @@ class Learner:
           json.dumps(self.means.take(), indent=2) + '\n')
       files.write(
           folder / f'batch-{step}.npz',
-          functools.partial(store.write_arrays, arrays=batch))
+          functools.partial(episodes.write_arrays, arrays=batch))

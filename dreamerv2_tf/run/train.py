@@ -18,7 +18,9 @@ from ..config import Config
 from ..data import when
 from ..data.driver import Driver, RandomPolicy
 from ..data.replay import Replay
+from ..report import jsonl, tensorboard, terminal
 from ..report import logger as loglib
+from ..report import video as videolib
 from ..report.means import Scales
 from . import evaluate, rundir
 from .clock import Clock
@@ -416,8 +418,9 @@ class Trainer:
     if not self.agent.world_model.heads['decoder'].cnn_keys or (
         not replay.can_sample):
       return
-    batch = next(self._datasets[f'{name}_report'])
-    self._logger.add(self.agent.report(batch), prefix=name)
+    batch = videolib.clearest(next(self._datasets[f'{name}_report']))
+    self._logger.add(
+        videolib.open_loop(self.agent.report(batch)), prefix=name)
 
   def _log(self):
     self._due['log'] = False
@@ -465,11 +468,11 @@ class Trainer:
     step = int(self.step) * repeat
     if self._written < int(self.step):
       step -= 1  # The row of this step is still to be written.
-    loglib.JSONLOutput.cut(self._folder, step)
-    self._terminal = loglib.TerminalOutput(config.steps * repeat)
+    jsonl.JSONLOutput.cut(self._folder, step)
+    self._terminal = terminal.TerminalOutput(config.steps * repeat)
     self._logger = loglib.Logger(self.step, [
-        self._terminal, loglib.JSONLOutput(self._folder),
-        loglib.TensorBoardOutput(
+        self._terminal, jsonl.JSONLOutput(self._folder),
+        tensorboard.TensorBoardOutput(
             self._folder, min(max(self._pool.fps, 5), 20),
             step if self._restored else None)], repeat)
     self._terminal.message(self._introduction(began))
@@ -628,7 +631,7 @@ class Trainer:
       self._pending = state['pending']
       self._driver.policy_state = tfutils.from_arrays(
           'policy', record.arrays,
-          self.agent.initial_state(len(self._pool)))
+          self.agent.policy.initial(len(self._pool)))
     extra = f' and {newer} newer steps' if newer else ''
     return (
         f'Resumed       checkpoint {record.step}{extra}: networks, optimizers,'

@@ -86,7 +86,7 @@ def act(folder):
     state, done, taken = None, False, []
     while not done:
       action, state = agent.act(obs, state)
-      feat = agent.world_model.rssm.get_feat(state['latent'])
+      feat = agent.world_model.rssm.get_feat(state.latent)
       low, high = np.sort(agent.actor_critic.actor(feat).logits.numpy()[0])
       lead = min(lead, high - low)
       obs, _, done, _, _ = env.step(action)

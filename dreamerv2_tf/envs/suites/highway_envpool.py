@@ -10,9 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..errors import ConfigError
-from . import highway
-from .gym import Env, plainly
+from ...errors import ConfigError
+from ..env import Env
+from . import highway, highway_config
+from .common import plainly
 
 # Returns, crashes, speeds and pictures agree here with those of highway-env.
 # Under its other ids EnvPool has other worlds: the same crossing, but every
@@ -91,7 +92,7 @@ def translate(
   """Returns the options of EnvPool for a configuration of highway-env.
 
   Args:
-    config: complete, checked by `highway.merge`.
+    config: complete, checked by `highway_config.merge`.
     defaults: configuration of the id.
     known: options of EnvPool and their defaults.
 
@@ -201,7 +202,7 @@ def _observation(config, settings):
   """Returns the options that decide what is observed."""
   given = config['observation']
   here = 'env.config.observation'
-  usual = highway.parameters(given['type'])
+  usual = highway_config.parameters(given['type'])
   if given['type'] == 'GrayscaleObservation':
     if given['stack_size'] != 1:
       raise ConfigError(

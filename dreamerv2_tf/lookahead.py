@@ -1,0 +1,82 @@
+"""Every action tried in dreams, and an actor drawn to those that pay."""
+
+from collections.abc import Callable
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from .imagination import Dream
+from .nets.rssm import State
+from .tfutils import sg
+
+LIMIT = 6.0  # Of centred logits, beyond which they are not driven.
+
+
+def gains(
+    world_model, actor: Callable, judge: Callable[[Dream], tf.Tensor],
+    states: State, seed: tf.Tensor, *, actions: int, horizon: int,
+    samples: int, depth: int = 1) -> tf.Tensor:
+  """Dreams what comes of every action, or sequence of actions.
+
+  Args:
+    world_model: to dream with.
+    actor: maps features to action distributions; acts after the sequence.
+    judge: maps a dream to the targets of its states, [H, ...], float32.
+    states: [N, ...].
+    seed: [2], int; no two dreams share their noise.
+    actions: number A of actions.
+    horizon: steps H of the dreams, the given actions included; above depth.
+    samples: dreams of each sequence.
+    depth: actions of a sequence.
+
+  Returns:
+    [A ** depth, N], float32; target of the state after the first action, mean
+    over the dreams; no gradient. Sequences are sorted by their first action,
+    then by the second.
+  """
+  count = states['deter'].shape[0]
+  plans = list(itertools.product(range(actions), repeat=depth))
+  tiled = tf.nest.map_structure(
+      lambda x: tf.tile(
+          x[None], [len(plans) * samples] + [1] * x.shape.rank), states)
+  first = tf.one_hot(np.transpose(plans * samples), actions)
+  dream = world_model.imagine(
+      actor, tiled, None, horizon, seed, stop_gradients=True,
+      first=tf.repeat(first, count, 1))
+  return sg(tf.reduce_mean(
+      tf.reshape(judge(dream)[1], [samples, len(plans), count]), 0))
+
+
+def actor_loss(
+    logits: tf.Tensor, gain: tf.Tensor, weight: tf.Tensor, *,
+    ent_scale: tf.Tensor | float) -> tf.Tensor:
+  r"""Draws the actor to the actions that pay.
+
+      L(psi) = -E[ w * sum_a  sg(g_a) * l_a ],   l logits, less their mean
+      g_a = Q_a - eta ln pi_a - sum_b pi_b (Q_b - eta ln pi_b)
+
+  Q is what `gains` returns and eta `ent_scale`. The slope to a logit is not
+  proportional to the probability of the action, so an action that the policy
+  has given up comes back when it pays; and it is linear in Q, so the noise of
+  single dreams averages out. It vanishes at pi = softmax(Q / eta). Logits
+  beyond LIMIT are not driven further.
+
+  Args:
+    logits: [A, N], float32; of the actor.
+    gain: [A, N], float32.
+    weight: [N], float32; of the states.
+    ent_scale: reward per nat.
+
+  Returns:
+    [], float32.
+
+  Paper: arXiv 1906.00190 (NeuRD), with its threshold of logits.
+  """
+  logits -= tf.reduce_mean(logits, 0)
+  logs = tf.nn.log_softmax(logits, 0)
+  gap = gain - ent_scale * logs
+  gap -= tf.reduce_sum(tf.exp(logs) * gap, 0)
+  free = tf.where(gap < 0, logits > -LIMIT, logits < LIMIT)
+  slope = sg(tf.where(free, gap, 0.0))
+  return -tf.reduce_mean(sg(weight) * tf.reduce_sum(slope * logits, 0))
