@@ -1,6 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear or grow whole or not at all."""
 
 from collections.abc import Callable
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -36,6 +38,23 @@ def write(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) -> None:
     sync_dir(path.parent)
   except BaseException:
     temp.unlink(missing_ok=True)
+    raise
+
+
+def append(file: io.FileIO, data: bytes) -> None:
+  """Appends all bytes to an unbuffered file, or none.
+
+  Raises:
+    OSError: the disk is full; the file is as it was.
+  """
+  size = os.fstat(file.fileno()).st_size
+  try:
+    view = memoryview(data)
+    while view:
+      view = view[file.write(view):]
+  except OSError:
+    with contextlib.suppress(OSError):
+      os.ftruncate(file.fileno(), size)
     raise
 
 

@@ -1,5 +1,8 @@
-"""What TensorBoard reads in a run folder."""
+"""What TensorBoard, and a strict reader of JSON, read in a run folder."""
 
+import json
+
+import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 
@@ -11,3 +14,9 @@ def events(folder):
 
 def points(accumulator, tag):
   return [(x.step, x.value) for x in accumulator.Scalars(tag)]
+
+
+def rows(folder):
+  return [
+      json.loads(line, parse_constant=lambda name: pytest.fail(name))
+      for line in (folder / 'metrics.jsonl').read_text().splitlines()]

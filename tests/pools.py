@@ -3,8 +3,8 @@
 import functools
 import pathlib
 import time
-import types
 
+from environments import config
 import numpy as np
 
 from dreamerv2_tf import envs
@@ -13,12 +13,8 @@ ACTION = ('step', np.float32([0, 1]))
 
 
 def factory(name='Counter', render=False, **env_config):
-  config = types.SimpleNamespace(
-      env=types.SimpleNamespace(
-          config=env_config, obs_scale=1.0, simulator='highway-env'),
-      action_repeat=1, time_limit=0)
   return functools.partial(
-      envs.make, f'gym_toys:{name}-v0', config, render=render)
+      envs.make, f'gym_toys:{name}-v0', config(env_config), render=render)
 
 
 def run(pool, *commands):

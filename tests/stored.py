@@ -5,7 +5,7 @@ import uuid
 
 import numpy as np
 
-from dreamerv2_tf.data import store as storelib
+from dreamerv2_tf.data.layout import EpisodeError
 
 COMMON = {
     'action': ((2,), np.float32),
@@ -47,7 +47,7 @@ def read_all(store):
   for name in store.scan()[0]:
     try:
       result[name] = store.load(name)
-    except storelib.EpisodeError as error:
+    except EpisodeError as error:
       store.quarantine(name, error)
   return result
 

@@ -15,40 +15,23 @@ Lengths of episodes (`minlen` to store, `capacity`, file names) count steps;
 lengths of sequences and batches (`minlen`, `maxlen` to sample) count rows.
 """
 
-import collections
 from collections.abc import Callable, Mapping, Sequence
-import concurrent.futures
+import logging
 import os
-import time
 from typing import Any
 import weakref
 
 import numpy as np
 
 from .. import errors
-from . import store as storelib
-from .store import EpisodeError, log
+from .counts import Counts
+from .dataset import Dataset
+from .layout import EpisodeError
+from .library import Library
+from .sampling import Episode, Sampler
+from .store import Store
 
-
-class Episode:
-  """An episode that can be sampled.
-
-  Attributes:
-    name: file name; None while it is running.
-    worker: whose running episode it is.
-    steps: rows - 1.
-    rows: list of transitions while it is running, None when it is stored.
-    gone: it is not sampled any more; planned batches may still read it.
-  """
-
-  __slots__ = ('gone', 'name', 'rows', 'steps', 'worker')
-
-  def __init__(self, name=None, steps=-1, worker=None, rows=None):
-    self.name = name
-    self.worker = worker
-    self.steps = steps
-    self.rows = rows
-    self.gone = False
+log = logging.getLogger(__name__)
 
 
 class Replay:
@@ -94,38 +77,19 @@ class Replay:
           f'replay.minlen is {minlen}, replay.maxlen {maxlen}, replay.capacity '
           f'{capacity}: expected 1 <= minlen <= maxlen, or maxlen 0 for no '
           'limit, and capacity >= 0')
-    self._capacity = capacity
-    self._ongoing = ongoing
     self._minlen = int(minlen)
-    self._maxlen = int(maxlen)
-    self._prioritize_ends = prioritize_ends
     self._seeds = np.random.SeedSequence(seed)
-    self._store = storelib.Store(directory, ram, spaces, are_actions)
+    self._store = Store(directory, ram, spaces, are_actions)
     self._datasets = weakref.WeakSet()
     self._warned = set()
-    names, self._skipped = self._store.scan()
-    names = self._without_copies(names)
-    self._index = {  # Retained episodes by name, oldest first.
-        name: Episode(name, self._store.steps(name)) for name in names}
-    self._sampled = [  # Those of them that are long enough.
-        x for x in self._index.values() if x.steps >= self._minlen]
-    if short := len(names) - len(self._sampled):
-      log.warning(
-          '%d of %d stored episodes have fewer steps than replay.minlen %d and '
-          'are not sampled', short, len(names), self._minlen)
     self._running = {}  # Worker to episode.
-    self._masked = {}  # Sequence number to names; see load_state.
-    self._evicted = []  # No longer retained, perhaps still planned or saved.
-    self._doomed = []  # Evicted episodes that the saved state does not need.
-    self._spared = []  # Nor do the states after it, which are not saved yet.
-    self._has_state = False
-    self._loaded_steps = sum(x.steps for x in self._index.values())
-    self._total_steps = self._loaded_steps
-    self._total_episodes = len(names)
-    self._longest = max((x.steps for x in self._index.values()), default=0)
-    self._rejected = 0
-    seqs = [storelib.parse(name)[0] for name in names]
-    self._next_seq = max((x + 1 for x in seqs if x is not None), default=0)
+    self._counts = Counts()
+    sampler = Sampler(
+        self._running, minlen=self._minlen, maxlen=int(maxlen),
+        ongoing=ongoing, prioritize_ends=prioritize_ends)
+    self._library = Library(
+        self._store, self._running, sampler, self._counts, self._planned,
+        capacity=capacity, minlen=self._minlen)
 
   @property
   def stats(self) -> dict[str, int]:
@@ -136,19 +100,19 @@ class Replay:
     ram_bytes: decoded episodes in RAM.
     """
     return {
-        'total_steps': self._total_steps,
-        'total_episodes': self._total_episodes,
-        'loaded_steps': self._loaded_steps,
-        'loaded_episodes': len(self._index),
-        'episodes_rejected': self._rejected,
-        'episodes_skipped': self._skipped,
+        'total_steps': self._counts.total_steps,
+        'total_episodes': self._counts.total_episodes,
+        'loaded_steps': self._library.steps,
+        'loaded_episodes': len(self._library.episodes),
+        'episodes_rejected': self._counts.rejected,
+        'episodes_skipped': self._counts.skipped,
         'ram_bytes': self._store.ram_bytes,
     }
 
   @property
   def can_sample(self) -> bool:
     """Whether there is an episode that a dataset may draw."""
-    return bool(self._sampled or self._drawable())
+    return self._library.can_sample
 
   def give_up(self, rejected: int) -> None:
     """Ends a run in which no episode is of use.
@@ -161,8 +125,8 @@ class Replay:
       ConfigError: that is so.
     """
     hope = any(x.steps >= self._minlen for x in self._running.values())
-    if self._rejected >= rejected and not self.can_sample and not hope:
-      self._raise_empty()
+    if self._counts.rejected >= rejected and not self.can_sample and not hope:
+      raise self._counts.nothing_to_sample(self._minlen)
 
   def add_step(self, tran: Mapping[str, Any], worker: int = 0) -> None:
     """Appends a row to the worker's running episode; stores it on is_last."""
@@ -215,7 +179,7 @@ class Replay:
     return self._add(Episode(steps=steps), {
         key: np.array(value) for key, value in episode.items()})
 
-  def dataset(self, batch: int, length: int, prefetch: int = 2) -> 'Dataset':
+  def dataset(self, batch: int, length: int, prefetch: int = 2) -> Dataset:
     """Returns an endless iterator over batches, each with its own randomness.
 
     Args:
@@ -226,9 +190,11 @@ class Replay:
     Raises:
       ConfigError: the spaces are unknown and there is no episode to show them.
     """
-    self._enforce_limit()
+    self._library.limit()
     rng = np.random.default_rng(self._seeds.spawn(1)[0])
-    dataset = Dataset(self, self._spaces(), rng, batch, length, prefetch)
+    spaces = self._library.spaces()
+    dataset = Dataset(
+        self._library, self._store, spaces, rng, batch, length, prefetch)
     self._datasets.add(dataset)
     return dataset
 
@@ -238,16 +204,7 @@ class Replay:
     From then on evicted episodes keep their files until `saved` was called
     twice: a state that was saved can always be gone back to.
     """
-    self._has_state = True
-    self._spared += self._unplanned()
-    return {
-        'next_seq': self._next_seq,
-        'longest': self._longest,
-        'total_steps': self._total_steps,
-        'total_episodes': self._total_episodes,
-        'episodes_rejected': self._rejected,
-        'episodes_skipped': self._skipped,
-    }
+    return self._library.state()
 
   def saved(self) -> None:
     """Tells that the last state is on disk; deletes what only others need.
@@ -255,9 +212,7 @@ class Replay:
     Files that the last state needs no more are deleted when the next one is
     saved, as it may still be that this one can not be read.
     """
-    for episode in self._doomed:
-      self._store.delete(episode.name)
-    self._doomed, self._spared = self._spared, []
+    self._library.saved()
 
   def load_state(self, state: Mapping[str, int], mask: bool = True) -> None:
     """Continues from a state; call it before anything else.
@@ -268,41 +223,7 @@ class Replay:
         an exact repetition: each is deleted once the one with its sequence
         number is stored again. Otherwise they are kept and count.
     """
-    self._has_state = True
-    self._rejected = state['episodes_rejected']
-    self._longest = max(self._longest, state.get('longest', 0))
-    self._skipped += state['episodes_skipped']
-    self._total_steps = state['total_steps']
-    self._total_episodes = state['total_episodes']
-    for episode in list(self._index.values()):
-      seq = storelib.parse(episode.name)[0]
-      if seq is None or seq < state['next_seq']:
-        continue
-      if mask:
-        self._masked.setdefault(seq, []).append(episode.name)
-        self._remove(episode)
-      else:
-        self._total_steps += episode.steps
-        self._total_episodes += 1
-    if mask or state['next_seq'] > self._next_seq:
-      self._next_seq = state['next_seq']
-    self._enforce_limit()
-
-  def _without_copies(self, names):
-    """Deletes second files of an episode that was stored again.
-
-    A kill after the new file was written leaves the masked one, too. Files of
-    one number and other content are no copies: someone put them there.
-    """
-    kept = collections.defaultdict(list)
-    for name in names:
-      seq = storelib.parse(name)[0]
-      if seq is not None and any(
-          self._store.same(name, other) for other in kept[seq]):
-        self._store.delete(name)
-      else:
-        kept[seq].append(name)
-    return [name for group in kept.values() for name in group]
+    self._library.load_state(state, mask)
 
   def _add(self, episode, arrays):
     """Stores the arrays of an episode that is not running any more."""
@@ -312,309 +233,21 @@ class Replay:
           f'{episode.steps} steps, replay.minlen is {self._minlen}')
       return False
     try:
-      name = self._store.save(self._next_seq, arrays)
+      self._library.add(episode, arrays)
     except EpisodeError as error:
       self._reject(episode, 'invalid', error)
       return False
-    for masked in self._masked.pop(self._next_seq, ()):
-      self._store.delete(masked)
-    episode.name = name
-    episode.rows = None  # After the name: another thread may be reading it.
-    self._next_seq += 1
-    self._index[name] = episode
-    self._sampled.append(episode)
-    self._longest = max(self._longest, episode.steps)
-    self._loaded_steps += episode.steps
-    self._total_steps += episode.steps
-    self._total_episodes += 1
-    self._enforce_limit()
     return True
 
   def _reject(self, episode, kind, reason):
     episode.gone = True
-    self._longest = max(self._longest, episode.steps)
-    self._rejected += 1
+    self._counts.reject(episode.steps)
     if kind not in self._warned:
       self._warned.add(kind)
       log.warning(
           'rejected %s episode: %s; further ones are only counted', kind,
           reason)
 
-  def _enforce_limit(self):
-    if not self._capacity:
-      return
-    while len(self._index) > 1 and self._loaded_steps > self._capacity:
-      oldest = next(iter(self._index.values()))
-      self._remove(oldest)
-      self._evicted.append(oldest)
-    if not self._has_state:
-      for episode in self._unplanned():
-        self._store.delete(episode.name)
-
-  def _unplanned(self):
-    """Takes the evicted episodes that no planned batch reads."""
-    planned = set().union(*(x.planned() for x in self._datasets))
-    result = [x for x in self._evicted if x not in planned]
-    self._evicted = [x for x in self._evicted if x in planned]
-    return result
-
-  def _remove(self, episode):
-    """Takes an episode out of the index and the RAM."""
-    episode.gone = True
-    del self._index[episode.name]
-    if episode.steps >= self._minlen:
-      self._sampled.remove(episode)
-    self._loaded_steps -= episode.steps
-    self._store.forget(episode.name)
-
-  def _drop(self, episode, error):
-    """Takes out an episode that could not be read, once."""
-    if episode.name in self._index:
-      self._remove(episode)
-      self._skipped += 1
-      if isinstance(error, EpisodeError):
-        self._store.quarantine(episode.name, error)
-      else:
-        log.warning('skipped episode %s: %s', episode.name, error)
-    episode.gone = True
-
-  def _spaces(self):
-    """Shape and dtype of each sampled key, from an episode if not given."""
-    while self._store.spaces is None and self._sampled:
-      try:
-        self._store.load(self._sampled[-1].name)
-      except (EpisodeError, OSError) as error:
-        self._drop(self._sampled[-1], error)
-    if self._store.spaces is None:
-      self._raise_empty()
-    return self._store.spaces
-
-  def _raise_empty(self):
-    if self._longest >= self._minlen:
-      raise errors.ConfigError(
-          f'no episode to sample: of {self._total_episodes + self._rejected}, '
-          f'{self._rejected} were rejected and {self._skipped} skipped; the '
-          'warnings above say why')
-    raise errors.ConfigError(
-        'no episode to sample: the longest of '
-        f'{self._total_episodes + self._rejected} has {self._longest} steps, '
-        f'replay.minlen is {self._minlen}; lower replay.minlen (and '
-        'dataset.length), or raise prefill')
-
-  def _find(self, key):
-    """Returns the episode of a file name or running for a worker, or None."""
-    if not isinstance(key, str):
-      return self._running.get(key)
-    if key in self._index:
-      return self._index[key]
-    return next((x for x in self._evicted if x.name == key), None)
-
-  def _drawable(self):
-    """Running episodes that are sampled."""
-    running = [self._running[x] for x in sorted(self._running)]
-    return [
-        x for x in running
-        if self._ongoing and x.steps >= self._minlen and not x.gone]
-
-  def _sample_sequence(self, rng):
-    """Draws an episode and a range of its rows: (episode, start, stop)."""
-    running = self._drawable()
-    count = len(self._sampled) + len(running)
-    if not count:
-      self._raise_empty()
-    choice = int(rng.integers(count))
-    episode = (
-        self._sampled[choice] if choice < len(self._sampled)
-        else running[choice - len(self._sampled)])
-    total = episode.steps + 1
-    length = min(total, self._maxlen or total)
-    # A random length keeps the ends of sequences apart even if all episodes
-    # have the same length.
-    length = max(self._minlen, length - int(rng.integers(self._minlen)))
-    upper = total - length + 1
-    if self._prioritize_ends:
-      upper += self._minlen
-    start = min(int(rng.integers(upper)), total - length)
-    return episode, start, start + length
-
-  def _read(self, episode, start, stop, out):
-    """Copies rows into out; called in the thread of a dataset."""
-    rows = episode.rows
-    if rows is None:
-      self._store.read(episode.name, start, stop, out)
-      return
-    try:
-      for key, value in out.items():
-        np.stack([row[key] for row in rows[start:stop]], out=value)
-    except (KeyError, ValueError, TypeError) as error:
-      raise EpisodeError(f'rows differ: {error!r}') from error
-
-
-class Dataset:
-  """Batches of B sequence streams, planned here and loaded in a thread.
-
-  Row b of a batch continues row b of the batch before, or begins a new
-  sequence, in which case is_first is set; so it does wherever one sequence
-  ends within the row and the next begins. A batch is planned, from a seeded
-  generator, when the batch `prefetch` before it is taken: what it holds does
-  not depend on the speed of the thread.
-
-  Attributes:
-    wait_seconds: float; time that `__next__` has waited for the thread.
-  """
-
-  def __init__(self, replay, spaces, rng, batch, length, prefetch):
-    self.wait_seconds = 0.0
-    self._replay = replay
-    self._spaces = spaces
-    self._rng = rng
-    self._batch = batch
-    self._length = length
-    self._prefetch = prefetch
-    self._streams = [None] * batch  # [episode, start, stop] not read yet.
-    self._pending = collections.deque()  # (plan, future).
-    self._thread = concurrent.futures.ThreadPoolExecutor(1, 'replay')
-
-  def __iter__(self):
-    return self
-
-  def __next__(self) -> dict[str, np.ndarray]:
-    """Returns {key: [B, T, ...]}, float32, int32, uint8 or bool; no log_*."""
-    while len(self._pending) <= self._prefetch:
-      self._submit(self._plan())
-    begin = time.perf_counter()
-    batch, failed = self._pending[0][1].result()
-    while failed:
-      self._replace(failed)
-      batch, failed = self._pending[0][1].result()
-    self._pending.popleft()
-    self.wait_seconds += time.perf_counter() - begin
-    return batch
-
-  def take_wait(self) -> float:
-    """Returns `wait_seconds` and sets it to zero."""
-    seconds, self.wait_seconds = self.wait_seconds, 0.0
-    return seconds
-
-  def state(self) -> dict[str, Any]:
-    """Returns generator, stream positions and planned batches; JSON-able."""
-    return {
-        'rng': self._rng.bit_generator.state,
-        'streams': [
-            x and [_key(x[0]), *x[1:]] for x in self._streams],
-        'plans': [
-            [[[_key(x[0]), *x[1:]] for x in row] for row in plan]
-            for plan, _ in self._pending],
-    }
-
-  def load_state(self, state: Mapping[str, Any]) -> None:
-    """Continues from a state.
-
-    The replay must have its state and the running episodes their rows again.
-    Sequences of episodes that are missing now are drawn anew.
-    """
-    self._rng.bit_generator.state = state['rng']
-    self._pending.clear()
-    self._streams = [None] * self._batch
-    rows = [row for plan in state['plans'] for row in plan]
-    lengths = {sum(x[2] - x[1] for x in row) for row in rows}
-    if len(state['streams']) != self._batch or lengths - {self._length}:
-      log.warning('the batch shape changed: all sequences are drawn anew')
-      return
-    self._streams = [
-        x and (found := self._replay._find(x[0]))
-        and _is_range(found, *x[1:]) and [found, *x[1:]] or None
-        for x in state['streams']]
-    for plan in state['plans']:
-      self._submit([[
-          piece for key, start, stop, first in row
-          for piece in self._resolve(key, start, stop, first)] for row in plan])
-
-  def planned(self) -> set[Episode]:
-    """Episodes that the planned batches read."""
-    return {
-        x[0] for plan, _ in self._pending for row in plan for x in row}
-
-  def close(self) -> None:
-    """Stops the thread."""
-    self._thread.shutdown(cancel_futures=True)
-    self._pending.clear()
-
-  def _plan(self):
-    """For each row of a batch the pieces (episode, start, stop, first)."""
-    plan = []
-    for row in range(self._batch):
-      pieces, self._streams[row] = self._fill(self._length, self._streams[row])
-      plan.append(pieces)
-    return plan
-
-  def _fill(self, length, rest=None):
-    """Takes rows from the rest of a sequence and then from new ones."""
-    pieces = []
-    while length:
-      first = rest is None or rest[0].gone
-      if first:
-        rest = self._replay._sample_sequence(self._rng)
-      episode, start, stop = rest
-      middle = min(stop, start + length)
-      pieces.append((episode, start, middle, first))
-      length -= middle - start
-      rest = [episode, middle, stop] if middle < stop else None
-    return pieces, rest
-
-  def _resolve(self, key, start, stop, first):
-    episode = self._replay._find(key)
-    if episode and _is_range(episode, start, stop):
-      return [(episode, start, stop, first)]
-    log.warning('episode %s is missing, another is sampled', key)
-    return self._fill(stop - start)[0]
-
-  def _replace(self, failed):
-    """Draws other sequences for the planned rows of unreadable episodes."""
-    for episode, error in failed.items():
-      self._replay._drop(episode, error)
-    plans = [plan for plan, _ in self._pending]
-    for _, future in self._pending:
-      future.cancel()
-    self._pending.clear()
-    for plan in plans:
-      self._submit([[
-          piece for x in row for piece in (
-              self._fill(x[2] - x[1])[0] if x[0] in failed else [x])]
-          for row in plan])
-
-  def _submit(self, plan):
-    self._pending.append((plan, self._thread.submit(self._load, plan)))
-
-  def _load(self, plan):
-    """Returns the batch and {episode: error} of those that failed to load."""
-    shape = (self._batch, self._length)
-    batch = {
-        key: np.empty(shape + size, dtype)
-        for key, (size, dtype) in self._spaces.items()}
-    batch['is_first'][:] = False
-    failed = {}
-    for row, pieces in enumerate(plan):
-      begin = 0
-      for episode, start, stop, first in pieces:
-        end = begin + stop - start
-        out = {
-            key: value[row, begin: end] for key, value in batch.items()
-            if key != 'is_first'}
-        try:
-          self._replay._read(episode, start, stop, out)
-        except (EpisodeError, OSError) as error:
-          failed[episode] = error
-        batch['is_first'][row, begin] = first
-        begin = end
-    return batch, failed
-
-
-def _is_range(episode, start, stop):
-  """Tells whether an episode has the rows [start, stop)."""
-  return 0 <= start < stop <= episode.steps + 1
-
-
-def _key(episode):
-  """What identifies an episode in another process: file name or worker."""
-  return episode.worker if episode.name is None else episode.name
+  def _planned(self):
+    """Episodes that planned batches read."""
+    return set().union(*(x.planned() for x in self._datasets))

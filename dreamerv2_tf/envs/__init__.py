@@ -7,15 +7,14 @@ import gymnasium
 
 from ..errors import ConfigError
 from ..schema import suggest
-from . import gym, highway, pooled
-from .gym import Actions, Adapter, Env, are_actions, check_actions
+from .actions import Actions, are_actions, check_actions
+from .env import Env
+from .observations import Adapter
 from .pool import Failure, Pool
-
-SUITES = ('highway', 'gym')
-LATER = ('atari', 'dmc', 'crafter', 'minatar')
+from .suites import ENVPOOL, LATER, SUITES
 
 __all__ = [
-    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions',
+    'LATER', 'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions',
     'check_actions', 'in_order', 'make', 'signature', 'simulator', 'wrap']
 
 
@@ -49,10 +48,10 @@ def make(
         f"'{task}' is not a known task."
         + (f" Did you mean 'gym_{task}'?" if known else suggest(suite, SUITES))
         + ' Write highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
-  build = highway.make if suite == 'highway' else gym.make
+  build = SUITES[suite]
   if mode == 'train' and config.env.simulator == 'envpool':
     _check_simulator(suite)
-    build = pooled.make
+    build = ENVPOOL[suite]
   return build(
       name, config.env.config, scale=config.env.obs_scale, render=render,
       action_repeat=config.action_repeat, time_limit=config.time_limit)
@@ -145,7 +144,7 @@ def in_order(
 
 
 def _check_simulator(suite):
-  if suite != 'highway':
+  if suite not in ENVPOOL:
     raise ConfigError(
         "env.simulator is envpool, which is for the suite 'highway' alone, not "
         f"for '{suite}'. Leave it at highway-env, which others ignore.")

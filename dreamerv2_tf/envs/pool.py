@@ -2,35 +2,23 @@
 
 import collections
 from collections.abc import Callable, Sequence
-import contextlib
 import dataclasses
-import fcntl
 import logging
 from multiprocessing import connection
-import os
-import pickle
-import random
 import signal
-import socket
-import struct
-import subprocess
-import sys
-import threading
 import time
-import traceback
 
 import cloudpickle
 import numpy as np
 
 from .. import errors
-from .gym import Env
+from .env import Env
+from .process import Inline, Process, end
+from .replies import Command
 
-Command = tuple[str, int | np.ndarray | None]
 BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
-GRACE_SECONDS = 2  # Between SIGTERM and SIGKILL.
 STOP_SECONDS = 0.7  # For workers that work when the run is asked to stop.
 WINDOW_SECONDS = 3600  # In which failures are counted.
-MAX_TRACE = 4000  # Characters of a traceback that are told.
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +103,7 @@ class Pool:
     self.obs_space = self.act_space = self.fps = None
     if parallel == 'process':
       factory = cloudpickle.dumps(factory)
-    kind = {'process': _Process, 'none': _Inline}[parallel]
+    kind = {'process': Process, 'none': Inline}[parallel]
     seeds = np.random.SeedSequence([seed, 4]).generate_state(count)
     self._workers = [kind(factory, int(seed)) for seed in seeds]
     try:
@@ -175,7 +163,7 @@ class Pool:
       if self.stopped and (worker.busy or not worker.built):
         worker.signal(signal.SIGKILL)
       worker.ask_to_close()
-    _end(self._workers, patience=1)
+    end(self._workers, patience=1)
 
   def _collect(self, indices):
     """Yields (index, reply) for each worker as its reply comes."""
@@ -202,7 +190,7 @@ class Pool:
           hung.append(worker)
         waiting.discard(index)
         replies.append((index, reply))
-      _end(hung, patience=0)
+      end(hung, patience=0)
       yield from replies
       if waiting:
         pipes = [self._workers[index].pipe for index in waiting]
@@ -263,6 +251,11 @@ class Pool:
         return Failure('dropped', text)
     elif kind in ('ConfigError', 'EnvError', 'StateError') and worker.built:
       raise errors.EnvError(f'Worker {index}: {content}')
+    return self._rebuild(index, kind, content, details)
+
+  def _rebuild(self, index, kind, content, details):
+    """Counts a failure and builds the environment anew; returns a Failure."""
+    worker = self._workers[index]
     if kind in ('raised', 'died', 'hung'):
       content = f'The environment {content}'
     text = (f'Worker {index}, seed {worker.seed}, step {worker.step}: '
@@ -280,239 +273,6 @@ class Pool:
           f'max_env_failures is {self._max_failures}.')
     log.warning(f'{text} It is rebuilt. {details}'.rstrip())
     worker.ask_to_close()
-    _end([worker], patience=0)
+    end([worker], patience=0)
     worker.start()
     return Failure(kind if kind in ('died', 'hung') else 'raised', text)
-
-
-def answer(env: Env, command: Command) -> tuple:
-  """Runs one command; returns (kind, content, details) for the pool."""
-  name, argument = command
-  try:
-    if name == 'reset':
-      if argument is not None and not env.own_random:
-        seed_generators(argument)
-      row = env.reset(argument)
-    else:
-      row = env.step({'action': argument})
-    return 'row', row, (env.frames(), env.outside)
-  except Exception as error:
-    return describe(error)
-
-
-def seed_generators(seed: int) -> None:
-  """Seeds the global generators, from which some environments draw."""
-  random.seed(seed)
-  np.random.seed(seed % 2 ** 32)
-
-
-def describe(error: Exception) -> tuple[str, str, str]:
-  """Returns (kind, content, details) of what an environment raised."""
-  if isinstance(error, errors.DreamerError):
-    kinds = ['ConfigError', 'EnvError', 'StateError', 'NonFiniteError']
-    for kind in kinds:
-      if isinstance(error, getattr(errors, kind)):
-        return kind, str(error), ''
-  return 'raised', f'raised {errors.brief(error)}', _trace(error)
-
-
-def _trace(error):
-  """Returns where an error was raised, and the end of its message."""
-  frames = ''.join(traceback.format_tb(error.__traceback__))
-  return f'{frames[-MAX_TRACE:]}{errors.brief(error)}'
-
-
-def introduce(env: Env) -> tuple:
-  """Returns the reply of an environment that was built."""
-  return ('built', (env.obs_space, env.act_space, env.fps, env.advice), '')
-
-
-class _Inline:
-  """A worker in this process; it computes when asked for the reply."""
-
-  pipe = None
-
-  def __init__(self, factory, seed):
-    self._generators = None  # States of the global ones, of its own.
-    self._factory = factory
-    self._seed = seed
-    self._env = None
-    self._command = None
-    self.built = self.busy = False
-    self.seed = self.step = None
-
-  def start(self):
-    self.built = False
-
-  def send(self, command):
-    _note(self, command)
-    self._command = command
-
-  def poll(self):
-    if self._env is not None and self._env.own_random:
-      return self._work()  # Changing the generators takes 0.1 ms.
-    ours = random.getstate(), np.random.get_state()
-    _set_generators(self._generators or ours)
-    try:
-      return self._work()
-    finally:
-      self._generators = random.getstate(), np.random.get_state()
-      _set_generators(ours)
-
-  def _work(self):
-    try:
-      if not self.built:
-        seed_generators(self._seed)
-        self._env = self._factory()
-        return introduce(self._env)
-      return answer(self._env, self._command)
-    except SystemExit as error:
-      return 'died', f'called sys.exit({error.code})', ''
-    except Exception as error:
-      return describe(error)
-
-  def ask_to_close(self):
-    env, self._env = self._env, None
-    if env is not None:
-      env.close()
-
-  def alive(self):
-    return False
-
-
-class _Process:
-  """A worker process and the trainer's end of its pipe."""
-
-  def __init__(self, factory, seed):
-    self._factory = factory
-    self._seed = seed
-    self._process = None
-    self._count = 0
-    self.pipe = None
-    self.built = self.busy = False
-    self.seed = self.step = None
-
-  def start(self):
-    """Starts a process and does not wait for it."""
-    self.built = False
-    ours, theirs = socket.socketpair()
-    # A stopped or dying worker must not block us in the midst of a message.
-    limit = struct.pack('ll', 5, 0)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    # Not 0 to 2, which are replaced, if those of ours are closed.
-    passed = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-    path = [entry or os.getcwd() for entry in sys.path]
-    self._process = subprocess.Popen(
-        [sys.executable, '-P', '-m', f'{__package__}.worker',
-         str(passed), str(os.getpid()), str(self._seed)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, pass_fds=[passed],
-        process_group=0,  # Ctrl-C is for the trainer alone.
-        env={'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1',
-             **os.environ, 'PYTHONPATH': os.pathsep.join(path)})
-    theirs.close()
-    os.close(passed)
-    self.pipe = connection.Connection(ours.detach())
-    self._tail = collections.deque(maxlen=2)
-    self._reader = threading.Thread(
-        target=_drain, args=(self._process.stderr, self._tail), daemon=True)
-    self._reader.start()
-    self._write(self._factory)
-
-  def send(self, command):
-    _note(self, command)
-    self._count += 1
-    self._write(pickle.dumps((self._count, command), -1))
-
-  def poll(self):
-    """Returns a reply, or None if there is none yet."""
-    try:
-      while self.pipe.poll():
-        count, reply = self.pipe.recv()
-        if count == self._count or reply[0] == 'built' or not self.built:
-          return reply
-    except (EOFError, OSError):
-      return self._death()
-    if self._process.poll() is not None and not self.pipe.poll():
-      return self._death()  # Its own children may hold the pipe open.
-    return None
-
-  def ask_to_close(self):
-    if self.pipe:
-      self.pipe.close()
-
-  def alive(self):
-    return self._process is not None and self._process.poll() is None
-
-  def signal(self, number):
-    """Signals the worker, and with SIGKILL all that it has started."""
-    if not self.alive():
-      return
-    if number == signal.SIGKILL:
-      self.kill_group()
-    else:
-      self._process.send_signal(number)
-
-  def kill_group(self):
-    """Kills what the worker has started, also when it is gone itself."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-      os.killpg(self._process.pid, signal.SIGKILL)
-
-  def _write(self, data):
-    try:
-      self.pipe.send_bytes(data)
-    except OSError:
-      pass  # Dead or stuck; `poll` will find out.
-
-  def _death(self):
-    try:
-      code = self._process.wait(1)
-    except subprocess.TimeoutExpired:
-      return 'died', 'closed its pipe', self._last_words()
-    if code < 0:
-      return 'died', f'was killed by {signal.Signals(-code).name}', (
-          self._last_words())
-    return 'died', f'died with exit code {code}', self._last_words()
-
-  def _last_words(self):
-    self._reader.join(0.2)
-    return b''.join(self._tail).decode(errors='replace')[-2000:].strip()
-
-
-def _set_generators(states):
-  random.setstate(states[0])
-  np.random.set_state(states[1])
-
-
-def _note(worker, command):
-  """Keeps what a later message about this worker should say."""
-  worker.busy = True
-  if command[0] == 'reset':
-    worker.seed, worker.step = command[1], 0
-  else:
-    worker.step += 1
-
-
-def _drain(stream, tail):
-  """Reads what a worker prints, so that it never blocks; keeps the end."""
-  with stream:
-    while data := stream.read1(65536):
-      tail.append(data[-2000:])
-
-
-def _end(workers, patience):
-  """Ends workers: patience, then SIGTERM, then SIGKILL."""
-  for seconds, number in [
-      (patience, signal.SIGTERM), (GRACE_SECONDS, signal.SIGKILL), (1, None)]:
-    until = time.monotonic() + seconds
-    while any(worker.alive() for worker in workers) and (
-        time.monotonic() < until):
-      time.sleep(0.01)
-    for worker in workers:
-      if number and worker.alive():
-        worker.signal(number)
-  for worker in workers:
-    if worker.pipe:
-      worker.pipe.close()
-      worker.kill_group()

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from . import pool
+from . import replies
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
   pipe = connection.Connection(int(argv[1]))
   _end_with(int(argv[2]))
   faulthandler.enable()
-  pool.seed_generators(int(argv[3]))
+  replies.seed_generators(int(argv[3]))
   env = None
   send = lambda number, reply: pipe.send_bytes(
       pickle.dumps((number, reply), -1))
@@ -35,12 +35,12 @@ def main(argv: list[str]) -> int:
     try:
       env = pipe.recv()()
     except Exception as error:
-      send(0, pool.describe(error))
+      send(0, replies.describe(error))
       return 0
-    send(0, pool.introduce(env))
+    send(0, replies.introduce(env))
     while True:
       number, command = pipe.recv()
-      send(number, pool.answer(env, command))
+      send(number, replies.answer(env, command))
   except (EOFError, BrokenPipeError, ConnectionResetError):
     if env is not None:
       env.close()

@@ -14,7 +14,7 @@ import numpy as np
 from .. import errors, files, tfutils
 from ..agent import Agent
 from ..config import Config
-from ..data import store
+from ..data import episodes
 from ..policy import PolicyState
 from ..report.means import Means
 from .profile import Profile
@@ -187,4 +187,4 @@ class Learner:
           json.dumps(self.means.take(), indent=2) + '\n')
       files.write(
           folder / f'batch-{step}.npz',
-          functools.partial(store.write_arrays, arrays=batch))
+          functools.partial(episodes.write_arrays, arrays=batch))

@@ -8,8 +8,9 @@ import pytest
 import runs
 
 from dreamerv2_tf import errors
-from dreamerv2_tf.data import store as storelib
+from dreamerv2_tf.data import scan
 from dreamerv2_tf.data.replay import Replay
+from dreamerv2_tf.data.store import Store
 
 SPACES = {
     'image': ((2, 3, 1), np.uint8),
@@ -57,7 +58,7 @@ def eps(tmp_path):
 
 
 def load(eps, **kwargs):
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   [name], _ = store.scan()
   return store.load(name)
 
@@ -66,7 +67,7 @@ def refused(eps, match):
   """Asserts that a start is refused in one line and changes nothing."""
   before = sorted(os.listdir(eps))
   with pytest.raises(errors.StateError, match=match) as caught:
-    storelib.Store(eps, 1e6, SPACES).scan()
+    Store(eps, 1e6, SPACES).scan()
   assert '\n' not in str(caught.value)
   assert 'nothing was moved' in str(caught.value)
   assert sorted(os.listdir(eps)) == before
@@ -128,7 +129,7 @@ def test_pictures_with_channels_first_are_read_by_rows(eps, save):
   name = put(eps, {})
   save(eps / name, **bare(
       image=image.transpose(0, 3, 1, 2), discount=np.array([1, 1, 1, 0])))
-  store = storelib.Store(eps, 0, spaces)
+  store = Store(eps, 0, spaces)
   assert store.scan() == ([name], 0)
   out = {'image': np.empty((2, 2, 4, 3), np.uint8),
          'is_terminal': np.empty(2, bool)}
@@ -152,15 +153,15 @@ def test_names_may_give_steps_or_rows(eps, key, number):
 
 def test_names_of_files_that_were_not_opened_count_as_the_others(
     eps, monkeypatch):
-  monkeypatch.setattr(storelib, 'CHECKED_AT_START', 2)
-  monkeypatch.setattr(storelib, 'OLDER_AT_START', 2)
+  monkeypatch.setattr(scan, 'CHECKED_AT_START', 2)
+  monkeypatch.setattr(scan, 'OLDER_AT_START', 2)
   put(eps, episode(), 4, count=9)
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   names, bad = store.scan()
   assert bad == 0 and [store.steps(name) for name in names] == [3] * 9
   # One that gives steps: all are opened now.
   put(eps, episode(), 3, time='20230101T000000')
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   names, bad = store.scan()
   assert bad == 0 and [store.steps(name) for name in names] == [3] * 10
   assert sum(len(store.load(name)['reward']) for name in names) == 40
@@ -178,7 +179,7 @@ def test_our_own_names_give_steps_only(eps):
 
 def test_what_was_read_otherwise_is_said_once(eps, caplog):
   put(eps, bare(discount=np.ones(4), image=IMAGE[..., 0]), 4, count=3)
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   for name in store.scan()[0]:
     store.load(name)
   [record] = caplog.records
@@ -228,7 +229,7 @@ def test_some_other_files_beside_episodes_are_ignored(eps, caplog):
   put(eps, episode(), count=4)
   for number in range(4):
     np.savez(eps / f'{number}.npz', **episode())
-  assert len(storelib.Store(eps, 1e6, SPACES).scan()[0]) == 4
+  assert len(Store(eps, 1e6, SPACES).scan()[0]) == 4
   assert 'ignored 4 entries' in caplog.text
   np.savez(eps / '4.npz', **episode())
   refused(eps, '5 of 9 files have names')

@@ -1,3 +1,5 @@
+"""Episodes that are stored, read as a whole or by rows, and put aside."""
+
 import os
 import zipfile
 
@@ -7,6 +9,8 @@ from stored import SPACES, make_episode, put, quarantined
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.data import store as storelib
+from dreamerv2_tf.data.layout import EpisodeError
+from dreamerv2_tf.data.store import Store
 
 
 @pytest.fixture
@@ -16,17 +20,8 @@ def eps(tmp_path):
   return tmp_path / 'eps'
 
 
-def test_names():
-  key = 'ab' * 16
-  assert storelib.parse(f'000000000012-{key}-30.npz') == (12, 30)
-  assert storelib.parse(f'20210102T030405-{key}-30.npz') == (None, 30)
-  for name in ['foo.npz', f'12-{key}-30.npz', f'000000000012-{key}-x.npz',
-               f'000000000012-{key}-30.npz ', f'000000000012-{key}-30.npy']:
-    assert storelib.parse(name) is None, name
-
-
 def test_saved_files_have_the_promised_names_dtypes_and_load_anywhere(tmp_path):
-  store = storelib.Store(tmp_path, 1e6)
+  store = Store(tmp_path, 1e6)
   name = store.save(7, make_episode(
       reward=np.arange(10.0), count=np.arange(10), log_list=[0.5] * 10))
   assert name.startswith('000000000007-') and name.endswith('-9.npz')
@@ -49,7 +44,7 @@ def test_files_of_the_original_load_as_a_whole_and_by_rows(
     eps, save, ram):
   image = np.random.default_rng(0).integers(0, 255, (10, 4, 4, 1), np.uint8)
   put(eps, make_episode(image=image), save=save)
-  store = storelib.Store(eps, ram, SPACES)
+  store = Store(eps, ram, SPACES)
   [name], _ = store.scan()
   for start, stop in [(0, 10), (3, 7), (9, 10)]:
     out = {'image': np.empty((stop - start, 4, 4, 1), np.uint8),
@@ -66,7 +61,7 @@ def test_foreign_layouts_are_read_by_value(eps):
       image=np.asfortranarray(image), reward=np.arange(10, dtype='>f8'),
       action=np.ones((10, 2), np.int64) * (np.arange(10) > 0)[:, None]),
       save=np.savez)
-  store = storelib.Store(eps, 0, SPACES)
+  store = Store(eps, 0, SPACES)
   [name], _ = store.scan()
   for _ in range(2):
     out = {'image': np.empty((3, 4, 4, 1), np.uint8),
@@ -81,7 +76,7 @@ def test_foreign_layouts_are_read_by_value(eps):
 def test_episodes_of_another_environment_stop_the_run_untouched(eps):
   for _ in range(3):
     put(eps, make_episode(image=np.zeros((10, 8, 8, 3), np.uint8)))
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   with pytest.raises(errors.StateError, match=r'\(8, 8, 3\).*\(4, 4, 1\)'):
     store.scan()
   assert len(os.listdir(eps)) == 3 and not quarantined(store)
@@ -89,7 +84,7 @@ def test_episodes_of_another_environment_stop_the_run_untouched(eps):
 
 def test_ram_holds_what_fits(eps):
   size = 10 * (16 + 8 + 4 + 3)
-  store = storelib.Store(eps, 2.5 * size, SPACES)
+  store = Store(eps, 2.5 * size, SPACES)
   names = [store.save(i, make_episode(value=i)) for i in range(4)]
   assert store.ram_bytes == 2 * size
   for value, name in enumerate(names):
@@ -102,7 +97,7 @@ def test_ram_holds_what_fits(eps):
 
 def test_rows_are_read_without_decoding_the_episode(eps, monkeypatch):
   image = np.random.default_rng(0).integers(0, 255, (10, 4, 4, 1), np.uint8)
-  store = storelib.Store(eps, 0, SPACES)
+  store = Store(eps, 0, SPACES)
   name = store.save(0, make_episode(image=image))
   store.load(name)  # Checked once, as a whole.
   monkeypatch.setattr(zipfile, 'ZipFile', None)
@@ -110,12 +105,12 @@ def test_rows_are_read_without_decoding_the_episode(eps, monkeypatch):
   store.read(name, 6, 9, out)
   np.testing.assert_array_equal(out['image'], image[6:9])
   os.truncate(eps / name, 200)
-  with pytest.raises(storelib.EpisodeError, match='became shorter'):
+  with pytest.raises(EpisodeError, match='became shorter'):
     store.read(name, 6, 9, out)
 
 
 def test_forgotten_episodes_stay_out_of_ram(eps):
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   name = store.save(0, make_episode())
   store.forget(name)
   assert len(store.load(name)['image']) == 10 and store.ram_bytes == 0
@@ -125,7 +120,7 @@ def test_compressed_files_take_turns_in_ram(eps):
   size = 10 * (16 + 8 + 4 + 3)
   for value in range(3):
     put(eps, make_episode(value=value))
-  store = storelib.Store(eps, 2.5 * size, SPACES)
+  store = Store(eps, 2.5 * size, SPACES)
   names, _ = store.scan()
   for name in names * 2:
     kept = store.load(name)
@@ -134,7 +129,7 @@ def test_compressed_files_take_turns_in_ram(eps):
 
 def test_a_full_disk_is_retried_and_then_reported(
     eps, monkeypatch, caplog):
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   old = store.save(0, make_episode())
   monkeypatch.setattr(storelib, 'WRITE_WAITS', (0.0, 0.01, 0.02))
   fail, replace = [], os.replace
@@ -158,9 +153,9 @@ def test_a_full_disk_is_retried_and_then_reported(
 def test_a_folder_below_a_file_is_a_storage_error(tmp_path, eps):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.StorageError, match='can not hold episodes'):
-    storelib.Store(tmp_path / 'file' / 'eps', 1e6)
+    Store(tmp_path / 'file' / 'eps', 1e6)
 
 
 def test_spaces_must_be_complete(eps):
   with pytest.raises(ValueError, match="need the keys .*'action', 'reward'"):
-    storelib.Store(eps, 1e6, {'image': SPACES['image']})
+    Store(eps, 1e6, {'image': SPACES['image']})

@@ -15,7 +15,8 @@ import toys
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import envs
-from dreamerv2_tf.data.store import EpisodeError, Store
+from dreamerv2_tf.data.layout import EpisodeError
+from dreamerv2_tf.data.store import Store
 from dreamerv2_tf.errors import (
   ConfigError,
   EnvError,

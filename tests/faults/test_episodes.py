@@ -23,7 +23,10 @@ import runs
 from stored import SPACES, make_episode, put, quarantined, read_all
 
 from dreamerv2_tf import errors
-from dreamerv2_tf.data import store as storelib
+from dreamerv2_tf.data import scan
+from dreamerv2_tf.data.episodes import parse
+from dreamerv2_tf.data.layout import EpisodeError
+from dreamerv2_tf.data.store import Store
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -92,11 +95,11 @@ def test_a_kill_while_writing_leaves_whole_files_only(place, tmp_path):
     child.wait()
     child.stdout.close()
   [debris] = [x for x in os.listdir(tmp_path) if x.startswith('.tmp-')]
-  store = storelib.Store(tmp_path, 0)
+  store = Store(tmp_path, 0)
   assert debris not in os.listdir(tmp_path)
   names, bad = store.scan()
   assert bad == 0 and sorted(os.listdir(tmp_path)) == sorted(names)
-  assert [storelib.parse(x)[0] for x in names] == [0, 1, 2]
+  assert [parse(x)[0] for x in names] == [0, 1, 2]
   for name in names:
     assert len(store.load(name)['image']) == 250
 
@@ -128,7 +131,7 @@ def test_kills_at_any_time_lose_one_episode_at_most(tmp_path):
     child.wait()
     child.stdout.close()
     assert len(told) > 1 or '' not in told
-    store = storelib.Store(tmp_path / 'eps', 0)
+    store = Store(tmp_path / 'eps', 0)
     names, bad = store.scan()
     assert bad == 0 and sorted(os.listdir(tmp_path / 'eps')) == sorted(names)
     assert known | told <= set(names)
@@ -145,7 +148,7 @@ def test_truncated_files_are_put_aside(eps, save, share):
   good = put(eps, make_episode())
   bad = put(eps, make_episode(value=2), save=save)
   bad.write_bytes(bad.read_bytes()[:int(share * bad.stat().st_size)])
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert list(read_all(store)) == [good.name]
   assert quarantined(store) == [bad.name]
 
@@ -164,7 +167,7 @@ def test_half_of_a_folder_may_be_put_aside(eps, head, good, bad):
   for _ in range(good):
     put(eps, make_episode(), head=head)
   damaged(eps, bad, head)
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   names, skipped = store.scan()
   assert (len(names), skipped, len(quarantined(store))) == (good, bad, bad)
 
@@ -175,12 +178,12 @@ def test_half_of_a_folder_may_be_put_aside(eps, head, good, bad):
     (3, 20, '000000000001')])  # Of the older 20, five are looked at.
 def test_more_than_half_of_a_folder_stays_where_it_is(
     eps, monkeypatch, good, bad, head):
-  monkeypatch.setattr(storelib, 'CHECKED_AT_START', 4)
-  monkeypatch.setattr(storelib, 'OLDER_AT_START', 5)
+  monkeypatch.setattr(scan, 'CHECKED_AT_START', 4)
+  monkeypatch.setattr(scan, 'OLDER_AT_START', 5)
   for _ in range(good):
     put(eps, make_episode(), head='000000000009')
   damaged(eps, bad, head)
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   with pytest.raises(errors.StateError, match=(
       f'{bad} of {good + bad} episodes are damaged .*BadZipFile.*; nothing was '
       'moved')):
@@ -197,7 +200,7 @@ def test_flipped_bits_are_found_by_their_crc(eps, save):
   data = bytearray(path.read_bytes())
   data[info.header_offset + 60 + info.compress_size - 30] ^= 16
   path.write_bytes(data)
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert not read_all(store) and quarantined(store) == [path.name]
 
 
@@ -214,7 +217,7 @@ class Bomb:
 def test_pickled_arrays_are_never_loaded(tmp_path, eps):
   touched = tmp_path / 'touched'
   bad = put(eps, make_episode(reward=np.array([Bomb(touched)] * 10, object)))
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert not read_all(store)
   assert quarantined(store) == [bad.name] and not touched.exists()
 
@@ -226,7 +229,7 @@ def test_pickles_and_single_arrays_are_no_episodes(tmp_path, eps):
   raw.write_bytes(pickle.dumps(Bomb(touched)))
   with npy.open('wb') as file:
     np.save(file, np.zeros(3))
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert not read_all(store)
   assert quarantined(store) == sorted([raw.name, npy.name])
   assert not touched.exists()
@@ -259,7 +262,7 @@ def test_bombs_are_refused_before_their_values_are_read(eps, members):
   bad = put(eps, {})
   full = {f'{k}.npy': header((10,), '|b1') + bytes(10) for k in SPACES}
   write_members(bad, {**full, **members})
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   tracemalloc.start()
   try:
     assert list(read_all(store)) == [good.name]
@@ -304,11 +307,11 @@ def test_invalid_episodes_are_refused_from_memory_and_from_disk(
     tmp_path, caplog, changes, message):
   spaces = {**SPACES, **(
       {'count': ((), np.int64)} if 'count' in changes else {})}
-  store = storelib.Store(tmp_path / 'a', 1e6, spaces)
-  with pytest.raises(storelib.EpisodeError, match=message):
+  store = Store(tmp_path / 'a', 1e6, spaces)
+  with pytest.raises(EpisodeError, match=message):
     store.save(0, make_episode(**changes))
   assert not os.listdir(tmp_path / 'a')
-  store = storelib.Store(tmp_path / 'b', 1e6, spaces)
+  store = Store(tmp_path / 'b', 1e6, spaces)
   good = {'count': np.zeros(10, int)} if 'count' in changes else {}
   put(tmp_path / 'b', make_episode(**good))
   bad = put(tmp_path / 'b', make_episode(**changes))
@@ -322,7 +325,7 @@ def test_invalid_episodes_are_refused_from_memory_and_from_disk(
 def test_extra_keys_are_ignored_with_one_warning(eps, caplog):
   for _ in range(2):
     put(eps, make_episode(extra=np.zeros(10)))
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert all('extra' not in x for x in read_all(store).values())
   assert [x.message for x in caplog.records] == [
       'ignored keys of stored episodes: extra']
@@ -331,8 +334,8 @@ def test_extra_keys_are_ignored_with_one_warning(eps, caplog):
 @pytest.mark.fault(9)
 @pytest.mark.parametrize('rows', [0, 1])
 def test_episodes_without_a_step_are_refused(eps, rows):
-  store = storelib.Store(eps, 1e6, SPACES)
-  with pytest.raises(storelib.EpisodeError, match='has at least 2'):
+  store = Store(eps, 1e6, SPACES)
+  with pytest.raises(EpisodeError, match='has at least 2'):
     store.save(0, make_episode(rows))
 
 
@@ -444,7 +447,7 @@ def test_foreign_entries_are_ignored_with_one_warning(eps, caplog):
   (eps / f'000000000001-{"a" * 32}-9.npz').mkdir()
   (eps / f'000000000002-{"a" * 32}-9.npz').symlink_to(good)
   os.mkfifo(eps / f'000000000003-{"a" * 32}-9.npz')
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert list(read_all(store)) == [good.name]
   [record] = caplog.records
   assert 'ignored 7 entries' in record.message
@@ -458,9 +461,9 @@ def test_order_follows_the_sequence_and_not_the_clock(eps):
   names = [
       put(eps, make_episode(), head=f'{seq:012d}') for seq in (10, 2, 9)]
   for path in names:  # Neither does the time of the file matter.
-    os.utime(path, (0, 10 ** 9 - storelib.parse(path.name)[0]))
+    os.utime(path, (0, 10 ** 9 - parse(path.name)[0]))
   want = [first, later, names[1], names[2], names[0]]
-  store = storelib.Store(eps, 1e6, SPACES)
+  store = Store(eps, 1e6, SPACES)
   assert store.scan()[0] == [x.name for x in want]
 
 
@@ -475,8 +478,8 @@ def test_eviction_follows_the_sequence_when_the_clock_goes_back(
     for path in (tmp_path / 'eps').iterdir():
       os.utime(path, (next(clock), next(clock)))
   for again in replay, make(capacity=20):
-    assert [x.steps for x in again._index.values()] == [7, 8]
-    assert [storelib.parse(x)[0] for x in again._index] == [2, 3]
+    assert [x.steps for x in again._library.episodes.values()] == [7, 8]
+    assert [parse(x)[0] for x in again._library.episodes] == [2, 3]
 
 
 @pytest.mark.fault(14)
@@ -533,7 +536,7 @@ def test_memory_is_bounded_with_a_store_larger_than_it(tmp_path):
 def test_a_damaged_episode_is_replaced_while_training(make, tmp_path, caplog):
   fill(make(), [6, 7, 8, 9])
   replay = make(ram=0)
-  for number, name in enumerate(replay._index):
+  for number, name in enumerate(replay._library.episodes):
     path = tmp_path / 'eps' / name
     if number == 1:
       data = bytearray(path.read_bytes())
@@ -559,7 +562,7 @@ def test_an_episode_deleted_under_the_loader_is_dropped(
   dataset = replay.dataset(4, 5)
   before = [next(dataset) for _ in range(20)]  # The places of rows are known.
   assert {n for n, *_ in check_joined(before)} == {0, 1, 2}
-  [name] = [x for x in replay._index if x.endswith('-7.npz')]
+  [name] = [x for x in replay._library.episodes if x.endswith('-7.npz')]
   (tmp_path / 'eps' / name).unlink()
   check_joined(before + [next(dataset) for _ in range(4)])
   after = np.stack([next(dataset)['code'] for _ in range(20)])
@@ -588,7 +591,7 @@ def test_a_crash_before_the_deletion_is_corrected_on_start(make, tmp_path):
   replay = make(capacity=10)
   replay.dataset(2, 4)
   assert len(os.listdir(tmp_path / 'eps')) == 2
-  assert [storelib.parse(x)[0] for x in replay._index] == [1, 2]
+  assert [parse(x)[0] for x in replay._library.episodes] == [1, 2]
 
 
 # Dies between the writing of the third episode and the deletion of the first.
@@ -612,8 +615,9 @@ def test_a_kill_before_the_eviction_is_corrected_on_start(make, tmp_path):
   assert len(os.listdir(tmp_path / 'eps')) == 3  # Over capacity by one.
   replay = make(capacity=10)
   replay.dataset(2, 4)
-  assert [storelib.parse(x)[0] for x in replay._index] == [1, 2]
-  assert sorted(os.listdir(tmp_path / 'eps')) == sorted(replay._index)
+  assert [parse(x)[0] for x in replay._library.episodes] == [1, 2]
+  left = sorted(os.listdir(tmp_path / 'eps'))
+  assert left == sorted(replay._library.episodes)
 
 
 # Prints the steps found, the bytes read and the episodes opened.

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dreamerv2_tf import envs
-from dreamerv2_tf.data.driver import Driver, RandomPolicy
-from dreamerv2_tf.envs import pooled
+from dreamerv2_tf.data.driver import Driver
+from dreamerv2_tf.data.random_policy import RandomPolicy
+from dreamerv2_tf.envs.suites import highway_envpool
 from dreamerv2_tf.errors import ConfigError
 
 PIXELS = {'observation': {
@@ -236,7 +237,7 @@ def test_evaluation_is_always_that_of_highway_env(monkeypatch):
   env = envs.make(FAST, config(), mode='eval')
   want = make(simulator='highway-env').reset(5)['vector']
   np.testing.assert_array_equal(env.reset(5)['vector'], want)
-  assert not isinstance(env._env.unwrapped, pooled.Highway)
+  assert not isinstance(env._env.unwrapped, highway_envpool.Highway)
 
 
 def test_its_randomness_is_its_own():

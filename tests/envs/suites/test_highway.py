@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamerv2_tf import envs
-from dreamerv2_tf.envs import highway
+from dreamerv2_tf.envs.suites import highway_config
 from dreamerv2_tf.errors import ConfigError, EnvError
 
 PIXELS = {'observation': {
@@ -121,7 +121,7 @@ def test_frequencies_that_freeze_or_lose_time(policy, simulation, text):
 
 @pytest.mark.parametrize('policy, simulation', [(5, 15), (0.5, 5), (1, 1)])
 def test_frequencies_that_divide(policy, simulation):
-  highway.check_frequencies({
+  highway_config.check_frequencies({
       'policy_frequency': policy, 'simulation_frequency': simulation})
 
 
@@ -158,7 +158,7 @@ def test_bad_configurations_are_refused(env_config, text):
 def test_merge_is_deep_and_leaves_its_arguments():
   defaults = {'duration': 40, 'observation': {
       'type': 'Kinematics', 'vehicles_count': 15, 'flatten': False}}
-  merged = highway.merge(
+  merged = highway_config.merge(
       defaults, {'observation': {'see_behind': True, 'features': ('x', 'y')}})
   assert merged == {'duration': 40, 'observation': {
       'type': 'Kinematics', 'vehicles_count': 15, 'flatten': False,
@@ -167,7 +167,7 @@ def test_merge_is_deep_and_leaves_its_arguments():
 
 
 def test_another_observation_type_replaces_the_default():
-  merged = highway.merge(
+  merged = highway_config.merge(
       {'observation': {'type': 'Kinematics', 'vehicles_count': 15}}, PIXELS)
   assert 'vehicles_count' not in merged['observation']
   assert merged['observation']['observation_shape'] == (128, 32)

@@ -1,0 +1,101 @@
+"""Registered environments of Gymnasium."""
+
+from collections.abc import Container, Mapping, Sequence
+import importlib
+import inspect
+from typing import Any
+
+import gymnasium as gym
+
+from ...errors import ConfigError, DreamerError, EnvError, brief
+from ...schema import suggest
+from ..env import Env
+from ..observations import Adapter
+from .common import missing, to_plain
+
+
+def make(
+    name: str, kwargs: Mapping[str, Any], *,
+    scale: float | Sequence[float] = 1.0,
+    render: bool | Container[int] = False, **options: Any) -> Env:
+  """Makes a registered Gymnasium environment, `Id-v0` or `module:Id-v0`.
+
+  Args:
+    name: id of the environment.
+    kwargs: arguments of its constructor.
+    scale: factor for float observations, see Adapter.
+    render: collect frames, see Env.
+    **options: `action_repeat` and `time_limit` of Env.
+
+  Raises:
+    ConfigError: unknown id or argument, or a space that is not supported.
+    EnvError: the environment can not be built or breaks the API.
+  """
+  kwargs = to_plain(kwargs)
+  if render:
+    kwargs['render_mode'] = 'rgb_array'
+  task = f'gym_{name}'
+  module, _, name = name.rpartition(':')
+  try:
+    if module:
+      _import(task, module)  # It registers its environments.
+    env = gym.make(name, disable_env_checker=True, **kwargs)
+  except DreamerError:
+    raise
+  except ModuleNotFoundError as error:
+    raise missing(task, error) from None
+  except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
+    why = str(error).split(' Did you mean')[0]
+    raise ConfigError(
+        f"'{task}' is not a known task: {why}"
+        + suggest(name, gym.registry)) from None
+  except (Exception, SystemExit) as error:
+    _check_arguments(task, name, kwargs)
+    raise EnvError(
+        f"Environment '{task}' can not be built: {brief(error)}") from error
+  if type(env.unwrapped).__module__.startswith('highway_env.'):
+    env.close()
+    raise ConfigError(
+        f"Write the task as 'highway_{name}', which knows its image layout.")
+  if render and env.render_mode != 'rgb_array':
+    raise ConfigError(f"Environment '{task}' can not render rgb_array.")
+  return Env(
+      env, task, Adapter(env.observation_space, scale=scale),
+      render=render, **options)
+
+
+def _import(task, module):
+  """Imports a module that the task names; says why if that fails."""
+  try:
+    importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    if error.name and (module + '.').startswith(error.name + '.'):
+      raise ConfigError(
+          f"Environment '{task}' needs the module '{error.name}', which can "
+          'not be imported. Install it or add its folder to PYTHONPATH.'
+      ) from None
+    raise
+  except (Exception, SystemExit) as error:
+    raise EnvError(
+        f"Environment '{task}': the module '{module}' can not be imported: "
+        f'{brief(error)}') from error
+
+
+def _check_arguments(task, name, kwargs):
+  """Refuses arguments that the constructor, if it is there, does not name."""
+  try:
+    creator = gym.spec(name).entry_point
+    if isinstance(creator, str):
+      creator = gym.envs.registration.load_env_creator(creator)
+    params = inspect.signature(creator).parameters
+  except Exception:  # Whatever a module raises while it is imported.
+    return
+  if any(param.kind is param.VAR_KEYWORD for param in params.values()):
+    return
+  for key in kwargs:
+    if key == 'render_mode' and key not in params:
+      raise ConfigError(f"Environment '{task}' can not render.")
+    if key not in params:
+      raise ConfigError(
+          f"'env.config.{key}' is not an argument of environment '{task}'."
+          f"{suggest(key, params)} Known arguments: {', '.join(params)}.")

@@ -1,0 +1,68 @@
+"""One environment behind the dict interface."""
+
+from environments import config, make, onehot
+import gymnasium as gym
+import numpy as np
+import pytest
+import toys
+
+from dreamerv2_tf import envs
+
+
+def test_rows_of_an_episode():
+  env = make('Counter', {'length': 2})
+  rows = [env.reset(20), env.step(onehot(1)), env.step(onehot(0))]
+  np.testing.assert_allclose(
+      [row['vector'] for row in rows],
+      [[0, 2, 0], [0.1, 2, 0.1], [0.2, 2, 0]], rtol=1e-6)
+  assert [float(row['reward']) for row in rows] == [0, 1, 0]
+  assert [bool(row['is_first']) for row in rows] == [1, 0, 0]
+  assert [bool(row['is_last']) for row in rows] == [0, 0, 1]
+  assert [bool(row['is_terminal']) for row in rows] == [0, 0, 1]
+  for row in rows:
+    assert set(row) == set(env.obs_space)
+    for key, space in env.obs_space.items():
+      assert row[key].dtype == space.dtype, key
+      assert row[key].shape == space.shape, key
+
+
+@pytest.mark.parametrize('name, env_config, kwargs, length', [
+    ('Counter', {'length': 4, 'terminal': False}, {}, 4),
+    ('Limited', {'length': 9}, {}, 3),  # Gymnasium's own TimeLimit.
+    ('Counter', {'length': 9}, {'time_limit': 2}, 2),
+    ('Counter', {'length': 9}, {'time_limit': 2, 'action_repeat': 3}, 2)])
+def test_time_limits_are_never_terminal(name, env_config, kwargs, length):
+  env = make(name, env_config, **kwargs)
+  env.reset(1)
+  rows = [env.step(onehot(1)) for _ in range(length)]
+  assert [bool(row['is_last']) for row in rows] == [0] * (length - 1) + [1]
+  assert not any(row['is_terminal'] for row in rows)
+
+
+def test_action_repeat_sums_rewards_and_stops_at_the_end():
+  env = make('Counter', {'length': 5}, action_repeat=3)
+  env.reset(1)
+  rows = [env.step(onehot(1)) for _ in range(2)]
+  assert [float(row['reward']) for row in rows] == [3, 2]
+  assert [bool(row['is_terminal']) for row in rows] == [0, 1]
+
+
+def test_advice_of_the_adapter_reaches_the_environment():
+  env = envs.wrap(toys.Image(size=(20, 20)), config())
+  assert env.advice == []
+  plain = gym.wrappers.FrameStackObservation(toys.Image(size=(20, 20)), 3)
+  [sentence] = envs.wrap(plain, config()).advice
+  assert 'height 20, width 20 and 3 channels' in sentence
+
+
+def test_frames_are_one_for_each_step():
+  env = make('Counter', render=True)
+  env.reset(1)
+  assert [frame.max() for frame in env.frames()] == [0]
+  env.step(onehot(1))
+  assert [frame.max() for frame in env.frames()] == [1]
+  assert env.frames()[0].shape == (8, 12, 3)
+  assert env.fps == 5
+  plain = make('Counter')
+  plain.reset(1)
+  assert plain.frames() == []
