@@ -66,8 +66,8 @@ class Adapter:
     for path, inner in spaces:
       if good and not _is_supported(inner):
         self.advice.append(
-            f"The observation '{'.'.join(path)}' is left out: its space {inner} "
-            'is not supported.')
+            f"The observation '{'.'.join(path)}' is left out: its space "
+            f'{inner} is not supported.')
         continue
       key = '_'.join(path) or (
           'image' if _image_axes(inner, axes) else 'vector')
