@@ -59,12 +59,12 @@ class Inline:
       if not self.built:
         replies.seed_generators(self._seed)
         self._env = self._factory()
-        return replies.introduce(self._env)
-      return replies.answer(self._env, self._command)
+        return replies.reply_when_built(self._env)
+      return replies.reply_to(self._env, self._command)
     except SystemExit as error:
       return 'died', f'called sys.exit({error.code})', ''
     except Exception as error:
-      return replies.describe(error)
+      return replies.reply_of_error(error)
 
   def ask_to_close(self):
     env, self._env = self._env, None

@@ -12,7 +12,7 @@ Command = tuple[str, int | np.ndarray | None]
 MAX_TRACE = 4000  # Characters of a traceback that are told.
 
 
-def answer(env: Env, command: Command) -> tuple:
+def reply_to(env: Env, command: Command) -> tuple:
   """Runs one command; returns (kind, content, details) for the pool."""
   name, argument = command
   try:
@@ -24,7 +24,7 @@ def answer(env: Env, command: Command) -> tuple:
       row = env.step({'action': argument})
     return 'row', row, (env.frames(), env.outside)
   except Exception as error:
-    return describe(error)
+    return reply_of_error(error)
 
 
 def seed_generators(seed: int) -> None:
@@ -33,7 +33,7 @@ def seed_generators(seed: int) -> None:
   np.random.seed(seed % 2 ** 32)
 
 
-def describe(error: Exception) -> tuple[str, str, str]:
+def reply_of_error(error: Exception) -> tuple[str, str, str]:
   """Returns (kind, content, details) of what an environment raised."""
   if isinstance(error, errors.DreamerError):
     kinds = ['ConfigError', 'EnvError', 'StateError', 'NonFiniteError']
@@ -43,7 +43,7 @@ def describe(error: Exception) -> tuple[str, str, str]:
   return 'raised', f'raised {errors.brief(error)}', _trace(error)
 
 
-def introduce(env: Env) -> tuple:
+def reply_when_built(env: Env) -> tuple:
   """Returns the reply of an environment that was built."""
   return ('built', (env.obs_space, env.act_space, env.fps, env.advice), '')
 
