@@ -166,7 +166,7 @@ class Reader:
       except Exception as error:  # Whatever hostile bytes make a parser raise.
         raise DamageError(f'{type(error).__name__}: {error}') from error
     episode = layoutlib.convert(arrays, where, spaces) if decode else {}
-    seekable = layoutlib.plain(layout, where, spaces) and all(
+    seekable = layoutlib.are_rows_as_stored(layout, where, spaces) and all(
         found[key].offset is not None for key in spaces)
     places = tuple(
         Place(key, found[key].dtype, found[key].row_bytes, found[key].offset)
