@@ -59,7 +59,7 @@ class Reader:
         raise ValueError(f'The spaces of an episode need the keys {missing}.')
     self._are_actions = are_actions
     self._steps = {}  # Of files whose name gives the number of rows.
-    self._told = set()  # Kinds of notes that were given.
+    self._warned = set()  # Kinds of notes that were given.
 
   def steps(self, name: str) -> int:
     """Returns the number of steps of an episode that `scan` has listed."""
@@ -138,7 +138,7 @@ class Reader:
     """Warns of keys that are not read."""
     extras = [x for x in found if x not in used and x[:4] != 'log_']
     if self.spaces and extras:
-      self._tell(f"ignored keys of stored episodes: {', '.join(extras)}")
+      self._warn_once(f"ignored keys of stored episodes: {', '.join(extras)}")
 
   def _parse(self, name, decode, learn_steps=False):
     """Checks the headers of a file and reads the values if decode is set.
@@ -202,11 +202,11 @@ class Reader:
     other = layoutlib.differences(used, where, self.spaces)
     other += ['names give rows'] * (name in self._steps)
     if other:
-      self._tell(f"read episodes of another program: {', '.join(other)}")
+      self._warn_once(f"read episodes of another program: {', '.join(other)}")
     return self.spaces, where
 
-  def _tell(self, note):
+  def _warn_once(self, note):
     """Warns once of what holds for many files."""
-    if note not in self._told:
-      self._told.add(note)
+    if note not in self._warned:
+      self._warned.add(note)
       log.warning(note)
