@@ -130,7 +130,8 @@ class Adapter:
 class ApiError(EnvError):
   """What an environment does against its API, one sentence each."""
 
-  def __init__(self, sentences):
+  def __init__(self, sentences: Sequence[str]):
+    """Keeps the sentences, for those who collect them."""
     super().__init__(' '.join(sentences))
     self.sentences = list(sentences)
 

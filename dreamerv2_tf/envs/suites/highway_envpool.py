@@ -187,6 +187,7 @@ class Highway(gym.Env):
     return self._pool.render()[0]
 
   def close(self) -> None:
+    """Lets the instance go."""
     self._pool = None
 
   def _take(self, obs, info):
