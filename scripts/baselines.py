@@ -152,7 +152,7 @@ def check(methods: Sequence[str], config: Config) -> dict[str, int]:
             f"'{method}' needs the action {name}, but '{config.task}' has "
             f"{', '.join(names) or 'no names for its actions'}.")
     if method in PLANNERS:
-      planner.check(scripts.plain(env), method, config.task)
+      planner.check(scripts.unwrapped(env), method, config.task)
     if method in learners.LEARNERS:
       if 'vector' not in env.obs_space:
         keys = envs.signature(env.adapter.spaces, {})

@@ -8,7 +8,7 @@ import itertools
 import math
 from typing import Any
 
-from baselines_scripted import action_names, plain
+from baselines_scripted import action_names, unwrapped
 import gymnasium as gym
 import numpy as np
 
@@ -112,5 +112,5 @@ def plan(env: envs.Env, horizon: int, budget: int) -> int:
 def available(env: envs.Env) -> Sequence[int]:
   """Returns the actions that are not without effect, as highway-env says."""
   if action_names(env):
-    return plain(env).action_type.get_available_actions()
+    return unwrapped(env).action_type.get_available_actions()
   return range(int(env.act_space['action'].n))
