@@ -27,11 +27,10 @@ import command
 import gymnasium as gym
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, errors
+from dreamerv2_tf import envs, errors, helptext
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.run import evaluate, rundir
-from dreamerv2_tf.run.train import EVAL_SEED
+from dreamerv2_tf.run import environments, rundir
 from dreamerv2_tf.schema import suggest
 
 METHODS = {
@@ -75,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       usage='usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
       '[--env.config.KEY VALUE] ...',
       before=[
-          'Methods:', *(configlib.entry(*x) for x in METHODS.items()), '',
+          'Methods:', *(helptext.entry(*x) for x in METHODS.items()), '',
           'Flags and their values if not given:'],
       after=[
           '', 'Keys of `dreamerv2 --help`:',
@@ -138,7 +137,7 @@ def check(methods: Sequence[str], config: Config) -> dict[str, int]:
       is missing.
     EnvError: the environment can not be built.
   """
-  env = evaluate.factory(config, ())()
+  env = environments.factory(config, ())()
   env.close()
   if not isinstance(env.act_space['action'], gym.spaces.Discrete):
     raise ConfigError(
@@ -188,7 +187,7 @@ def describe(method: str, options: Config, config: Config) -> dict[str, Any]:
         'method': f'{method} {ends}', 'minutes': options.minutes,
         'steps': 0 if options.minutes else config.steps,
         'eval_every': config.eval_every, 'eval_eps': config.eval_eps,
-        'eval_scenarios': EVAL_SEED, 'device': learners.DEVICE,
+        'eval_scenarios': environments.EVAL_SEED, 'device': learners.DEVICE,
         'hyperparameters': learners.LEARNERS[method]})
   elif method in PLANNERS:
     settings['hyperparameters'] = planner.settings(PLANNERS[method])

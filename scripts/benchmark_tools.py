@@ -15,8 +15,7 @@ import numpy as np
 from dreamerv2_tf import envs, startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.data.random_policy import RandomPolicy
-from dreamerv2_tf.run import evaluate
-from dreamerv2_tf.run import train as training
+from dreamerv2_tf.run import environments
 
 
 class Task(NamedTuple):
@@ -85,7 +84,8 @@ def make_agent(task: Task) -> Any:
   """Builds the agent as training does."""
   startup.import_tensorflow()
   from dreamerv2_tf.agent import Agent
-  training.prepare_tensorflow(task.config)
+  from dreamerv2_tf.run.agents import prepare_tensorflow
+  prepare_tensorflow(task.config)
   return Agent(task.config, task.obs_space, task.act_space)
 
 
@@ -118,6 +118,6 @@ def sample(task: Task, lead: Sequence[int]) -> dict[str, np.ndarray]:
 
 def make_pool(config: Config, count: int) -> envs.Pool:
   """Makes environments, each in a process of its own."""
-  return evaluate.make_pool(
+  return environments.make_pool(
       config.update({'envs_parallel': 'process'}),
       functools.partial(envs.make, config.task, config), count)

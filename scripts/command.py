@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import startup
+from dreamerv2_tf import helptext, startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, DreamerError, StorageError
 
@@ -36,7 +36,7 @@ def main(
   if {'-h', '--help'} & {*arguments} or needs_words and not arguments:
     print('\n'.join([
         *[usage, ''][:2 * bool(usage)], *doc.splitlines(), '', *before,
-        *configlib.entries(flags), *after]))
+        *helptext.entries(flags), *after]))
     return 0
   startup.prepare()
   try:
