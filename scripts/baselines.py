@@ -23,12 +23,13 @@ import baselines_lookahead as lookahead
 import baselines_planner as planner
 from baselines_run import PLANNERS, run
 import baselines_scripted as scripts
+import command
 import gymnasium as gym
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, errors, helptext, startup
+from dreamerv2_tf import envs, errors, helptext
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, DreamerError
+from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.run import environments, rundir
 from dreamerv2_tf.schema import suggest
 
@@ -68,31 +69,16 @@ PATIENCE = 600  # Seconds for a step with all that a planner simulates.
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the methods; returns the exit status, as the command does."""
-  arguments = list(sys.argv[1:] if argv is None else argv)
-  if not arguments or {'-h', '--help'} & {*arguments}:
-    print(_help())
-    return 0
-  startup.prepare()
-  try:
-    methods, options, config, overrides = parse(arguments)
-    names = check(methods, config)
-    for method in methods:
-      settings = describe(method, options, config)
-      folder = locate(options.outdir, settings)
-      try:
-        if not options.fresh and finished(folder, settings):
-          print(f'Finished already: {folder}')
-          continue
-        run(folder, settings, config, names, overrides, arguments)
-      except OSError as error:
-        raise errors.StorageError(
-            f'Can not write {error.filename}: {error.strerror}.') from error
-  except DreamerError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  except KeyboardInterrupt:
-    return 130
-  return 0
+  return command.main(
+      argv, __doc__, FLAGS, _work, needs_words=True,
+      usage='usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
+      '[--env.config.KEY VALUE] ...',
+      before=[
+          'Methods:', *(helptext.entry(*x) for x in METHODS.items()), '',
+          'Flags and their values if not given:'],
+      after=[
+          '', 'Keys of `dreamerv2 --help`:',
+          *(f'  --{name} {value}' for name, value in KEYS.items())])
 
 
 def parse(
@@ -165,7 +151,7 @@ def check(methods: Sequence[str], config: Config) -> dict[str, int]:
             f"'{method}' needs the action {name}, but '{config.task}' has "
             f"{', '.join(names) or 'no names for its actions'}.")
     if method in PLANNERS:
-      planner.check(scripts.plain(env), method, config.task)
+      planner.check(scripts.unwrapped(env), method, config.task)
     if method in learners.LEARNERS:
       if 'vector' not in env.obs_space:
         keys = envs.signature(env.adapter.spaces, {})
@@ -239,16 +225,17 @@ def finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:
   return True
 
 
-def _help():
-  lines = [
-      'usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
-      '[--env.config.KEY VALUE] ...', '', *__doc__.splitlines(), '', 'Methods:']
-  lines += [helptext.entry(name, text) for name, text in METHODS.items()]
-  lines += ['', 'Flags and their values if not given:']
-  lines += helptext.entries(FLAGS)
-  lines += ['', 'Keys of `dreamerv2 --help`:']
-  lines += [f'  --{name} {value}' for name, value in KEYS.items()]
-  return '\n'.join(lines)
+def _work(arguments):
+  methods, options, config, overrides = parse(arguments)
+  names = check(methods, config)
+  for method in methods:
+    settings = describe(method, options, config)
+    folder = locate(options.outdir, settings)
+    with command.writing():
+      if not options.fresh and finished(folder, settings):
+        yield f'Finished already: {folder}'
+      else:
+        run(folder, settings, config, names, overrides, arguments)
 
 
 if __name__ == '__main__':

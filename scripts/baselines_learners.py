@@ -94,6 +94,7 @@ class Training(gym.Env):
     return self._env.reset(self.scenario)['vector'], {}
 
   def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+    """Takes the action of an index."""
     one_hot = np.eye(self.action_space.n, dtype=np.float32)[int(action)]
     row = self._env.step({'action': one_hot})
     terminal = bool(row['is_terminal'])
@@ -102,6 +103,7 @@ class Training(gym.Env):
         bool(row['is_last']) and not terminal, {})
 
   def close(self) -> None:
+    """Closes the environment."""
     self._env.close()
 
 
@@ -109,10 +111,12 @@ class Clock:
   """Seconds that pass, but for pauses."""
 
   def __init__(self):
+    """Starts the clock."""
     self._began = time.monotonic()
 
   @property
   def seconds(self) -> float:
+    """Seconds since the start, without pauses."""
     return time.monotonic() - self._began
 
   def pause(self, function: Callable, *args: Any) -> Any:
@@ -199,7 +203,7 @@ def fit(
   total = ENDLESS if limits.seconds else limits.steps
   due = limits.every
 
-  def between(variables, names):
+  def pause_if_due(variables, names):
     nonlocal due
     if limits.seconds and clock.seconds >= limits.seconds:
       return False
@@ -208,7 +212,7 @@ def fit(
       clock.pause(assess, model.num_timesteps, clock.seconds, act(model))
     return True
 
-  model.learn(total, callback=between)
+  model.learn(total, callback=pause_if_due)
   result = Trained(model.num_timesteps, clock.seconds, act(model))
   env.close()
   assess(*result)

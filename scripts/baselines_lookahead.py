@@ -8,7 +8,7 @@ import itertools
 import math
 from typing import Any
 
-from baselines_scripted import action_names, plain
+from baselines_scripted import action_names, unwrapped
 import gymnasium as gym
 import numpy as np
 
@@ -48,9 +48,11 @@ class Lookahead:
     return self._env.outside
 
   def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
+    """Begins an episode; the row also holds what to do first."""
     return self._planned(self._env.reset(seed))
 
   def step(self, action: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Takes an action; the row also holds what to do next."""
     return self._planned(self._env.step(action))
 
   def _planned(self, row):
@@ -58,7 +60,9 @@ class Lookahead:
     return {**row, 'log_plan': np.eye(self._count, dtype=np.float32)[best]}
 
 
-def follow(obs: Mapping[str, np.ndarray], state: Any = None):
+def follow(
+    obs: Mapping[str, np.ndarray],
+    state: Any = None) -> tuple[dict[str, np.ndarray], Any]:
   """The policy that does what the rows of Lookahead say."""
   return {'action': obs['log_plan']}, state
 
@@ -108,5 +112,5 @@ def plan(env: envs.Env, horizon: int, budget: int) -> int:
 def available(env: envs.Env) -> Sequence[int]:
   """Returns the actions that are not without effect, as highway-env says."""
   if action_names(env):
-    return plain(env).action_type.get_available_actions()
+    return unwrapped(env).action_type.get_available_actions()
   return range(int(env.act_space['action'].n))

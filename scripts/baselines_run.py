@@ -114,7 +114,7 @@ def prepare(
   if method == 'simulator_planner':
     policy = lookahead.follow
   elif method in PLANNERS:
-    lanes = planner.check(scripts.plain(env), method, config.task)
+    lanes = planner.check(scripts.unwrapped(env), method, config.task)
     policy = planner.Planner(lanes, PLANNERS[method])
   else:
     policy = scripts.scripted(

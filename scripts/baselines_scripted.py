@@ -68,10 +68,10 @@ def scripted(
 
 def action_names(env: envs.Env) -> dict[str, int]:
   """Returns the meta-actions of highway-env, name to index; or none."""
-  kind = getattr(plain(env), 'action_type', None)
+  kind = getattr(unwrapped(env), 'action_type', None)
   return {name: index for index, name in getattr(kind, 'actions', {}).items()}
 
 
-def plain(env: envs.Env) -> gym.Env:
+def unwrapped(env: envs.Env) -> gym.Env:
   """Returns the environment without our interface."""
   return env._env.unwrapped

@@ -6,6 +6,7 @@ Times are medians; other work on the machine makes them longer.
 """
 
 from collections.abc import Iterator, Sequence
+import functools
 import json
 import pickle
 import subprocess
@@ -13,16 +14,25 @@ import sys
 import textwrap
 import time
 
-from benchmark_parts import PARTS, Task, cores
+import benchmark_data
+import benchmark_learner
+import benchmark_loop
+from benchmark_tools import Task, cores
+import command
 import gymnasium as gym
 import numpy as np
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, helptext, startup
+from dreamerv2_tf import envs
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, DreamerError
+from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.run import rundir
 
+PARTS = {part.__name__: part for part in (
+    benchmark_learner.learner, benchmark_learner.train,
+    benchmark_learner.policy, benchmark_data.replay,
+    benchmark_data.environments, benchmark_loop.loop, benchmark_loop.free_loop,
+    benchmark_learner.ops)}
 FLAGS = {
     'json': (False, 'Print one JSON object on the last line.'),
     'growth': (
@@ -74,27 +84,12 @@ SIZES = (
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Measures and prints; returns the exit status, as the command does."""
-  arguments = list(sys.argv[1:] if argv is None else argv)
-  if {'-h', '--help'} & {*arguments}:
-    print(_help())
-    return 0
-  startup.prepare()
-  try:
-    options, config = parse(arguments)
-    if options.part:
-      task = Task(config, options, *pickle.load(sys.stdin.buffer))
-      print(json.dumps(PARTS[options.part](task)), flush=True)
-      return 0
-    result, notes = measure(config, options, arguments)
-  except DreamerError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  except KeyboardInterrupt:
-    return 130
-  print('\n'.join([*_table(result), *notes]))
-  if options.json:
-    print(json.dumps(result))
-  return 0
+  return command.main(
+      argv, __doc__, FLAGS, _work,
+      usage='usage: python scripts/benchmark.py [--configs PRESET ...] '
+      '[--any.key VALUE] ...',
+      after=['', 'Without --configs: highway. Keys and presets: dreamerv2 '
+             '--help'])
 
 
 def parse(arguments: Sequence[str]) -> tuple[Config, Config]:
@@ -136,19 +131,8 @@ def measure(
   obs_space, act_space, missing = spaces(config)
   notes = [f'No environment: {missing}'] * bool(missing)
 
-  def run(part, *extra):
-    print(f"Measuring {' '.join([part, *extra])}", file=sys.stderr, flush=True)
-    process = subprocess.run(
-        [sys.executable, __file__, *arguments, '--part', part, *extra],
-        input=pickle.dumps((obs_space, act_space, time.monotonic())),
-        stdout=subprocess.PIPE)
-    if process.returncode == 0:
-      return json.loads(process.stdout.splitlines()[-1])
-    if part == 'learner':  # It has said why.
-      sys.exit(max(1, process.returncode))
-    notes.append(f"Part '{part}' ended with status {process.returncode}.")
-    return {}
-
+  run = functools.partial(
+      _run, arguments, (obs_space, act_space), notes)
   count = len(cores())
   result = dict.fromkeys(key for key, _, _ in ROWS) | {
       'machine': rundir.machine(), 'versions': rundir.versions(),
@@ -171,14 +155,35 @@ def measure(
     growth += found.pop('growth', [])
     result |= found
   if options.growth:
-    for key in ('dataset.batch', 'dataset.length', 'imag_horizon'):
-      for value in (config[key] // 2, config[key], config[key] * 2):
-        found = result if value == config[key] else run(
-            'train', f'--{key}', str(max(1, value)))
-        growth.append({key: value, **{
-            k: found.get(k) for k in ('train_step_ms', 'peak_rss_mb')}})
-    result['growth'] = growth
+    result['growth'] = growth + _growth(config, result, run)
   return result, notes
+
+
+def _run(arguments, task_spaces, notes, part, *extra):
+  """Runs a part in a process; returns its results, {} and a note if it ends."""
+  print(f"Measuring {' '.join([part, *extra])}", file=sys.stderr, flush=True)
+  process = subprocess.run(
+      [sys.executable, __file__, *arguments, '--part', part, *extra],
+      input=pickle.dumps((*task_spaces, time.monotonic())),
+      stdout=subprocess.PIPE)
+  if process.returncode == 0:
+    return json.loads(process.stdout.splitlines()[-1])
+  if part == 'learner':  # It has said why.
+    sys.exit(max(1, process.returncode))
+  notes.append(f"Part '{part}' ended with status {process.returncode}.")
+  return {}
+
+
+def _growth(config, result, run):
+  """Measures the train step with half and double sizes; returns rows."""
+  rows = []
+  for key in ('dataset.batch', 'dataset.length', 'imag_horizon'):
+    for value in (config[key] // 2, config[key], config[key] * 2):
+      found = result if value == config[key] else run(
+          'train', f'--{key}', str(max(1, value)))
+      rows.append({key: value, **{
+          k: found.get(k) for k in ('train_step_ms', 'peak_rss_mb')}})
+  return rows
 
 
 def spaces(config: Config) -> tuple[dict, dict, str]:
@@ -237,12 +242,13 @@ def _number(value):
   return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def _help():
-  return '\n'.join([
-      'usage: python scripts/benchmark.py [--configs PRESET ...] '
-      '[--any.key VALUE] ...', '', *__doc__.splitlines(), '',
-      *helptext.entries(FLAGS), '',
-      'Without --configs: highway. Keys and presets: dreamerv2 --help'])
+def _work(arguments):
+  options, config = parse(arguments)
+  if options.part:
+    task = Task(config, options, *pickle.load(sys.stdin.buffer))
+    return [json.dumps(PARTS[options.part](task))]
+  result, notes = measure(config, options, arguments)
+  return [*_table(result), *notes, *[json.dumps(result)] * options.json]
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""What measuring scripts share: their help, flags, errors and exit status."""
+"""What scripts share: their help, flags, errors and exit status."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
@@ -15,30 +15,38 @@ Flags = Mapping[str, tuple[Any, str]]
 
 def main(
     argv: Sequence[str] | None, doc: str, flags: Flags,
-    work: Callable[[list[str]], Iterable[str]]) -> int:
+    work: Callable[[list[str]], Iterable[str]], *, usage: str = '',
+    before: Sequence[str] = (), after: Sequence[str] = (),
+    needs_words: bool = False) -> int:
   """Prints the help or what the work returns, and maps errors.
 
   Args:
     argv: arguments; those of the process if None.
     doc: of the script.
     flags: name to default and description.
-    work: maps the arguments to lines.
+    work: maps the arguments to lines, which are printed as they come.
+    usage: first line of the help.
+    before, after: lines of the help around the flags.
+    needs_words: whether there is no work without arguments, only help.
 
   Returns:
     The exit status, as the command has it.
   """
   arguments = list(sys.argv[1:] if argv is None else argv)
-  if {'-h', '--help'} & {*arguments}:
-    print(doc)
-    print('\n'.join(helptext.entries(flags)))
+  if {'-h', '--help'} & {*arguments} or needs_words and not arguments:
+    print('\n'.join([
+        *[usage, ''][:2 * bool(usage)], *doc.splitlines(), '', *before,
+        *helptext.entries(flags), *after]))
     return 0
   startup.prepare()
   try:
-    lines = work(arguments)
+    for line in work(arguments):
+      print(line, flush=True)
   except DreamerError as error:
     print(f'error: {error}', file=sys.stderr)
     return error.exit_code
-  print('\n'.join(lines))
+  except KeyboardInterrupt:
+    return 130
   return 0
 
 
@@ -57,13 +65,18 @@ def parse(flags: Flags, arguments: Sequence[str]) -> Config:
 
 
 @contextlib.contextmanager
-def writing() -> Iterator[None]:
-  """Says of what the body can not write that it is so, with StorageError."""
+def writing(path: str | None = None) -> Iterator[None]:
+  """Says of what the body can not write that it is so, with StorageError.
+
+  Args:
+    path: what the message names; None: what the error does.
+  """
   try:
     yield
   except OSError as error:
     raise StorageError(
-        f'Can not write {error.filename}: {error.strerror}.') from error
+        f'Can not write {path or error.filename}: {error.strerror}.'
+    ) from error
 
 
 def parse_run(

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import pretrained
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.errors import ConfigError, StorageError
+from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.report import video as videolib
 
 FLAGS = {
@@ -217,7 +217,7 @@ class Road:
     for index, (now, then) in enumerate(itertools.pairwise(rows)):
       for part in np.arange(BETWEEN) / BETWEEN:
         speed = (1 - part) * now[0, 2] + part * then[0, 2]
-        cars = between(now, then, part, self._seconds)
+        cars = interpolate(now, then, part, self._seconds)
         frames.append(self._draw(cars, way, crashed[index]))
         way += speed * self._seconds / BETWEEN
     frames.append(self._draw(rows[-1], way, crashed[-1]))
@@ -249,7 +249,7 @@ class Road:
     return np.asarray(image)
 
 
-def between(
+def interpolate(
     now: np.ndarray, then: np.ndarray, part: float,
     seconds: float) -> np.ndarray:
   """Returns cars between two decisions.
@@ -336,11 +336,8 @@ def _work(arguments):
   agent, config, _ = loading.load_agent(
       folder, options.checkpoint, overrides, trust=options.trust)
   frames, fps = film(agent, config, options)
-  try:
+  with command.writing(options.out):
     videolib.save_gif(options.out, frames, fps)
-  except OSError as error:
-    raise StorageError(
-        f'Can not write {options.out}: {error.strerror}.') from error
   return [f'Written to {options.out}']
 
 

@@ -30,7 +30,6 @@ from typing import Any, NamedTuple
 import command
 import numpy as np
 
-from dreamerv2_tf import config as configlib
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.data.replay import Replay
 from dreamerv2_tf.data.store import Store
@@ -149,9 +148,7 @@ def parse(arguments: Sequence[str]) -> Config:
   Raises:
     ConfigError: a flag is wrong.
   """
-  options, presets, others = configlib.parse(FLAGS, arguments)
-  if presets or others:
-    raise ConfigError(f'Unknown words: {[*presets, *others]}. See --help.')
+  options = command.parse(FLAGS, arguments)
   if wrong := [name for name in options.cases if name not in CASES]:
     raise ConfigError(
         f"'cases' must be of {', '.join(CASES)} but has '{wrong[0]}'.")

@@ -32,12 +32,17 @@ class World(gym.Env):
         gym.spaces.Box(0, 255, (size, size, 3), np.uint8) if size else
         gym.spaces.Box(0, 1, (3,), np.float32))
 
-  def reset(self, *, seed=None, options=None):
+  def reset(
+      self, *, seed: int | None = None,
+      options: dict | None = None) -> tuple[np.ndarray, dict]:
+    """Begins an episode."""
     super().reset(seed=seed)
     self.count = 0
     return self._observe(), {}
 
-  def step(self, action):
+  def step(
+      self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+    """Counts the step; what the action is plays no role."""
     self.count += 1
     done = self.count >= self.length
     self.ended += done

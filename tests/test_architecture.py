@@ -1,6 +1,7 @@
 """Reads every module of the package: who imports whom, and what none does."""
 
 import ast
+import graphlib
 import pathlib
 
 import pytest
@@ -56,6 +57,16 @@ BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
+SCRIPTS = sorted((PACKAGE.parent / 'scripts').glob('*.py'))
+
+# Lines of files and classes; lines of code of functions, docstrings and blank
+# lines aside.
+FILE, SCRIPT, CLASS, FUNCTION = 350, 400, 250, 40
+
+# What is still longer. Nothing is added here.
+LONGER = {
+    'actor_critic.py ActorCritic', 'actor_critic.py __init__',
+    'agent.py __init__', 'world_model.py WorldModel'}
 
 
 def module_id(path):
@@ -67,10 +78,10 @@ def unit(path):
   return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
 
 
-def imports(path):
+def imports(path, tree=None):
   """Yields (dotted module, imported name or None), absolute, of all imports."""
   inside = path.relative_to(PACKAGE.parent).with_suffix('').parts[:-1]
-  for node in ast.walk(ast.parse(path.read_text())):
+  for node in ast.walk(tree or ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
       yield from ((alias.name, None) for alias in node.names)
     if isinstance(node, ast.ImportFrom):
@@ -87,6 +98,42 @@ def own_imports(path):
       name = parts[0] if parts else name
       if name != '__version__':
         yield name or '__init__'
+
+
+def too_long(path):
+  """Yields what is longer than allowed: the file, classes, functions."""
+  text = path.read_text()
+  lines = text.splitlines()
+  script = path.parent.name == 'scripts'
+  me = f'scripts/{path.name}' if script else module_id(path)
+  if len(lines) > (SCRIPT if script else FILE):
+    yield me
+  for node in ast.walk(ast.parse(text)):
+    if isinstance(node, ast.ClassDef):
+      if node.end_lineno - node.lineno + 1 > CLASS:
+        yield f'{me} {node.name}'
+    if isinstance(node, ast.FunctionDef):
+      code = set(range(node.lineno, node.end_lineno + 1))
+      if ast.get_docstring(node) is not None:
+        doc = node.body[0]
+        code -= set(range(doc.lineno, doc.end_lineno + 1))
+      if sum(bool(lines[number - 1].strip()) for number in code) > FUNCTION:
+        yield f'{me} {node.name}'
+
+
+def at_start(path):
+  """Yields the modules of the package that importing a module imports."""
+  names = {'.'.join(x.relative_to(PACKAGE.parent).with_suffix('').parts)
+           for x in MODULES}
+  tree = ast.parse(path.read_text())
+  for node in ast.walk(tree):
+    if isinstance(node, ast.FunctionDef):
+      node.body = []
+  for module, name in imports(path, tree):
+    for found in f'{module}.{name}', module:
+      if found in names:
+        yield found
+        break
 
 
 def find(nodes, test):
@@ -110,6 +157,40 @@ def test_imports_point_down(path):
     assert name in RANK, f'{me} imports {name}, which has no place in LAYERS.'
     assert RANK[name] <= RANK[me], f'{me} must not import {name}.'
     assert name not in FORBIDDEN.get(me, ()), f'{me} must not import {name}.'
+
+
+def test_no_file_imports_itself_through_others():
+  graph = {
+      '.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts):
+      set(at_start(path)) for path in MODULES}
+  assert 'dreamerv2_tf.envs.env' in graph['dreamerv2_tf.envs.pool']
+  assert 'dreamerv2_tf.run.train' not in graph['dreamerv2_tf.cli']  # Later.
+  try:
+    list(graphlib.TopologicalSorter(graph).static_order())
+  except graphlib.CycleError as error:
+    pytest.fail(f"A circle of imports: {' <- '.join(error.args[1])}")
+
+
+def test_files_classes_and_functions_are_short():
+  found = {name for path in MODULES + SCRIPTS for name in too_long(path)}
+  assert not found - LONGER, 'Divide these.'
+  assert not LONGER - found, 'These are short enough: take them from LONGER.'
+
+
+def test_lengths_are_measured_without_docstrings_and_blank_lines(tmp_path):
+  path = tmp_path / 'scripts' / 'some.py'
+  path.parent.mkdir()
+  doc = '  """One.\n\n  Two.\n  """\n\n'
+  define = lambda name, lines: (
+      f'def {name}():\n{doc}' + (lines - 1) * '  pass\n')
+  path.write_text(define('short', FUNCTION) + define('long', FUNCTION + 1))
+  assert list(too_long(path)) == ['scripts/some.py long']
+  path.write_text('class C:\n' + CLASS * '  x = 1\n')
+  assert list(too_long(path)) == ['scripts/some.py C']
+  path.write_text(SCRIPT * 'x = 1\n')
+  assert list(too_long(path)) == []
+  path.write_text((SCRIPT + 1) * 'x = 1\n')
+  assert list(too_long(path)) == ['scripts/some.py']
 
 
 @pytest.mark.parametrize('path', MODULES, ids=module_id)

@@ -49,7 +49,7 @@ def parse(name: str) -> tuple[int | None, int] | None:
   return (None if 'T' in head else int(head)), int(steps)
 
 
-def order(name: str) -> tuple[bool, str]:
+def by_age(name: str) -> tuple[bool, str]:
   """Sorts from old to new: files of others come first, clocks aside."""
   return 'T' not in name, name
 

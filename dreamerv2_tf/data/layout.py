@@ -51,8 +51,8 @@ def sampled(spaces: Mapping[str, tuple[Sequence[int], Any]]) -> Spaces:
       for key, (shape, dtype) in spaces.items() if not key.startswith('log_')}
 
 
-def cast(key: str, value: np.ndarray, dtype: np.dtype) -> np.ndarray:
-  """Casts without changing any value but for float precision.
+def as_dtype(key: str, value: np.ndarray, dtype: np.dtype) -> np.ndarray:
+  """Returns values in a dtype that holds them, but for float precision.
 
   Raises:
     EpisodeError: a value is not finite or does not fit into the dtype.
@@ -185,17 +185,17 @@ def check_fit(found: Spaces, where: Sources, spaces: Spaces) -> None:
     want, kind = spaces[key]
     for name in names:
       shape, dtype = found[name][0][1:], found[name][1]
-      if shape != want and not _way(shape, *spaces[key]):
+      if shape != want and not _reshaping(shape, *spaces[key]):
         raise SpaceError(f"'{name}' has shape {shape} per row, expected {want}")
       fits = np.can_cast(dtype, kind, 'same_kind') or kind.kind == 'b' or (
-          kind.kind + dtype.kind == 'ui')  # `cast` looks at the values.
+          kind.kind + dtype.kind == 'ui')  # `as_dtype` looks at the values.
       if not fits:
         why = '; the scale of such images is not known' * (
             kind == np.uint8 and len(want) > 1)
         raise SpaceError(f"'{name}' has dtype {dtype}, expected {kind}{why}")
 
 
-def plain(found: Spaces, where: Sources, spaces: Spaces) -> bool:
+def are_rows_as_stored(found: Spaces, where: Sources, spaces: Spaces) -> bool:
   """Returns whether single rows can be read as they are stored."""
   return all(
       names == (key,) and found[key][0][1:] == spaces[key][0]
@@ -235,9 +235,9 @@ def convert(arrays: Arrays, where: Sources, spaces: Spaces) -> Arrays:
   for key, (shape, dtype) in spaces.items():
     found = {}
     for name in where[key]:
-      value = cast(name, _arrange(arrays[name], shape, dtype), dtype)
+      value = as_dtype(name, _arrange(arrays[name], shape, dtype), dtype)
       found[name] = ~value if ENDS.get(name) == 0 else value
-    (first, value), *rest = found.items() or [(key, _edge(key, rows))]
+    (first, value), *rest = found.items() or [(key, _flag_by_place(key, rows))]
     for name, other in rest:
       if (value != other).any():
         raise EpisodeError(f"'{first}' and '{name}' contradict each other")
@@ -260,7 +260,7 @@ def _stand_ins(key, found):
   raise SpaceError(f"key '{key}' is missing")
 
 
-def _way(shape, want, dtype):
+def _reshaping(shape, want, dtype):
   """Returns how to bring rows into another shape, None if that is not clear."""
   if want == (*shape, 1) or shape == (*want, 1):
     return 'reshape'
@@ -272,12 +272,12 @@ def _way(shape, want, dtype):
 
 def _arrange(value, shape, dtype):
   if value.shape[1:] != shape and (
-      _way(value.shape[1:], shape, dtype) == 'channels first'):
+      _reshaping(value.shape[1:], shape, dtype) == 'channels first'):
     return np.moveaxis(value, 1, -1)
   return value.reshape(len(value), *shape)
 
 
-def _edge(key, rows):
+def _flag_by_place(key, rows):
   """Flags of one whole episode."""
   result = np.zeros(rows, bool)
   result[0 if key == 'is_first' else -1] = True

@@ -59,7 +59,7 @@ class Reader:
         raise ValueError(f'The spaces of an episode need the keys {missing}.')
     self._are_actions = are_actions
     self._steps = {}  # Of files whose name gives the number of rows.
-    self._told = set()  # Kinds of notes that were given.
+    self._warned = set()  # Kinds of notes that were given.
 
   def steps(self, name: str) -> int:
     """Returns the number of steps of an episode that `scan` has listed."""
@@ -138,7 +138,7 @@ class Reader:
     """Warns of keys that are not read."""
     extras = [x for x in found if x not in used and x[:4] != 'log_']
     if self.spaces and extras:
-      self._tell(f"ignored keys of stored episodes: {', '.join(extras)}")
+      self._warn_once(f"ignored keys of stored episodes: {', '.join(extras)}")
 
   def _parse(self, name, decode, learn_steps=False):
     """Checks the headers of a file and reads the values if decode is set.
@@ -166,7 +166,7 @@ class Reader:
       except Exception as error:  # Whatever hostile bytes make a parser raise.
         raise DamageError(f'{type(error).__name__}: {error}') from error
     episode = layoutlib.convert(arrays, where, spaces) if decode else {}
-    seekable = layoutlib.plain(layout, where, spaces) and all(
+    seekable = layoutlib.are_rows_as_stored(layout, where, spaces) and all(
         found[key].offset is not None for key in spaces)
     places = tuple(
         Place(key, found[key].dtype, found[key].row_bytes, found[key].offset)
@@ -202,11 +202,11 @@ class Reader:
     other = layoutlib.differences(used, where, self.spaces)
     other += ['names give rows'] * (name in self._steps)
     if other:
-      self._tell(f"read episodes of another program: {', '.join(other)}")
+      self._warn_once(f"read episodes of another program: {', '.join(other)}")
     return self.spaces, where
 
-  def _tell(self, note):
+  def _warn_once(self, note):
     """Warns once of what holds for many files."""
-    if note not in self._told:
-      self._told.add(note)
+    if note not in self._warned:
+      self._warned.add(note)
       log.warning(note)

@@ -9,7 +9,7 @@ import os
 import pathlib
 
 from .. import errors
-from .episodes import DamageError, order, parse
+from .episodes import DamageError, by_age, parse
 from .layout import SpaceError
 from .reader import Reader
 
@@ -77,7 +77,7 @@ def list_files(directory: pathlib.Path) -> list[str]:
     log.warning(
         'ignored %d entries of %s that are not episodes, such as %r',
         len(ignored), directory, min(ignored))
-  return sorted(names, key=order)
+  return sorted(names, key=by_age)
 
 
 def _settle_steps(reader, others, checked, bad):

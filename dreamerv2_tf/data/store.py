@@ -118,7 +118,7 @@ class Store:
     self._reader.check_extras(layout, self.spaces or ())
     kinds = {k: dtype for k, (_, dtype) in (self.spaces or {}).items()}
     episode = {
-        k: layoutlib.cast(k, v, kinds.get(k, layoutlib.disk_dtype(v.dtype)))
+        k: layoutlib.as_dtype(k, v, kinds.get(k, layoutlib.disk_dtype(v.dtype)))
         for k, v in episode.items()}
     layoutlib.check_flags(episode)
     self._reader.learn_spaces(episode)

@@ -19,6 +19,7 @@ class Every:
     self._last = None
 
   def __call__(self, step: 'int | Counter') -> bool:
+    """Tells whether it is due at this step, and counts that as done."""
     step = int(step)
     if self._every <= 0:
       return False
@@ -31,6 +32,7 @@ class Every:
     return False
 
   def state(self) -> dict:
+    """Returns the last step at which it was due, JSON-able."""
     return {'last': self._last, 'every': self._every}
 
   def load_state(self, state: dict) -> None:
@@ -46,9 +48,11 @@ class Until:
   """True while the step is below `until`; always if that is 0."""
 
   def __init__(self, until: float):
+    """Args: until: number of steps; 0: no end."""
     self._until = until
 
   def __call__(self, step: 'int | Counter') -> bool:
+    """Tells whether the step is below."""
     return not self._until or int(step) < self._until
 
 
@@ -57,6 +61,7 @@ class Counter:
   """A number of steps that parts of a run share and compare like an int."""
 
   def __init__(self, initial: int = 0):
+    """Begins with a number of steps."""
     self.value = initial
 
   def __int__(self) -> int:
@@ -72,4 +77,5 @@ class Counter:
     return f'Counter({int(self)})'
 
   def increment(self, amount: int = 1) -> None:
+    """Adds steps."""
     self.value += amount

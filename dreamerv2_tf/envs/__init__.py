@@ -76,7 +76,7 @@ def wrap(
   if not isinstance(env, gymnasium.Env):
     raise ConfigError(
         f'Expected an environment of the class gymnasium.Env, got '
-        f'{_describe(env)}.')
+        f'{_what_was_given(env)}.')
   if config.env.simulator == 'envpool':
     _check_simulator('own')
   name = name or (env.spec.id if env.spec else type(env.unwrapped).__name__)
@@ -95,7 +95,7 @@ def simulator(config: Any) -> str | None:
   return config.env.simulator if config.task.startswith('highway_') else None
 
 
-def _describe(value):
+def _what_was_given(value):
   """Says what someone gave in place of an environment."""
   kind = type(value)
   text = f'{value!r:.80}' if value is None or isinstance(value, str) else (

@@ -108,7 +108,7 @@ class Env:
     image = self._env.render()
     if not isinstance(image, np.ndarray) or image.ndim != 3:
       raise EnvError(
-          f"Environment '{self.name}' rendered {_describe(image)}, expected "
+          f"Environment '{self.name}' rendered {_type_of(image)}, expected "
           'an array [H, W, 3]; it needs render_mode rgb_array.')
     if not np.can_cast(image.dtype, np.uint8, 'same_kind'):
       raise EnvError(
@@ -220,10 +220,10 @@ class Env:
 
 def _reset_problems(result):
   if not isinstance(result, tuple) or len(result) != 2:
-    return [f'reset() returned {_describe(result)}, expected the 2 values '
+    return [f'reset() returned {_type_of(result)}, expected the 2 values '
             '(observation, info).']
   if not isinstance(result[1], Mapping):
-    return [f'reset() returned {_describe(result[1])} as info, expected a '
+    return [f'reset() returned {_type_of(result[1])} as info, expected a '
             'dict.']
   return []
 
@@ -231,7 +231,7 @@ def _reset_problems(result):
 def _step_problems(result):
   if not isinstance(result, tuple) or len(result) != 5:
     old = isinstance(result, tuple) and len(result) == 4
-    return [f'step() returned {_describe(result)}, expected the 5 values '
+    return [f'step() returned {_type_of(result)}, expected the 5 values '
             '(observation, reward, terminated, truncated, info)'
             + (': 4 values are the API of old Gym.' if old else '.')]
   _, reward, terminated, truncated, info = result
@@ -239,18 +239,18 @@ def _step_problems(result):
   if np.asarray(reward).size != 1 or np.asarray(reward).dtype.kind not in (
       'biuf'):
     problems.append(
-        f'step() returned {_describe(reward)} as reward, expected a number.')
+        f'step() returned {_type_of(reward)} as reward, expected a number.')
   for name, value in [('terminated', terminated), ('truncated', truncated)]:
     if not isinstance(value, bool | np.bool_):
       problems.append(
-          f'step() returned {_describe(value)} as {name}, expected a bool.')
+          f'step() returned {_type_of(value)} as {name}, expected a bool.')
   if not isinstance(info, Mapping):
     problems.append(
-        f'step() returned {_describe(info)} as info, expected a dict.')
+        f'step() returned {_type_of(info)} as info, expected a dict.')
   return problems
 
 
-def _describe(value):
+def _type_of(value):
   if value is None:
     return 'None'
   if isinstance(value, tuple):

@@ -60,7 +60,7 @@ class Adapter:
       ConfigError: no part of the space is supported, a key is reserved, or a
         part has another number of factors.
     """
-    self._parts, self.advice, self._told = {}, [], set()
+    self._parts, self.advice, self._warned = {}, [], set()
     spaces = list(_flatten(space))
     good = [inner for _, inner in spaces if _is_supported(inner)]
     for path, inner in spaces:
@@ -102,8 +102,8 @@ class Adapter:
       row, outside = self.convert(obs)
     except ApiError as error:
       raise EnvError(str(error)) from None
-    for key in outside.keys() - self._told:
-      self._told.add(key)
+    for key in outside.keys() - self._warned:
+      self._warned.add(key)
       log.warning(outside[key])
     return row
 
@@ -130,7 +130,8 @@ class Adapter:
 class ApiError(EnvError):
   """What an environment does against its API, one sentence each."""
 
-  def __init__(self, sentences):
+  def __init__(self, sentences: Sequence[str]):
+    """Keeps the sentences, for those who collect them."""
     super().__init__(' '.join(sentences))
     self.sentences = list(sentences)
 

@@ -98,7 +98,7 @@ class Pool:
     self.failures = 0
     self.dropped = 0
     self.outside = 0
-    self._told = set()  # Keys whose being outside was told.
+    self._warned = set()  # Keys whose being outside was told.
     self.frames = [[] for _ in range(count)]
     self.obs_space = self.act_space = self.fps = None
     if parallel == 'process':
@@ -219,11 +219,11 @@ class Pool:
           f'{act_space}; the first worker: {self.obs_space}, '
           f'{self.act_space}.')
 
-  def _tell_outside(self, index, outside):
+  def _warn_outside(self, index, outside):
     """Counts rows outside of their space; warns once for each key."""
     self.outside += bool(outside)
-    for key in outside.keys() - self._told:
-      self._told.add(key)
+    for key in outside.keys() - self._warned:
+      self._warned.add(key)
       log.warning(
           'Worker %d, seed %s, step %s: %s The run goes on with such values; '
           'env_outside counts them.', index, self._workers[index].seed,
@@ -237,7 +237,7 @@ class Pool:
     self.frames[index] = []
     if kind == 'row':
       self.frames[index], outside = details
-      self._tell_outside(index, outside)
+      self._warn_outside(index, outside)
       return content
     if kind == 'NonFiniteError':
       if self._stop_at_bad_data:

@@ -1,6 +1,7 @@
 """A worker: an environment in a process of its own, or in this one."""
 
 import collections
+from collections.abc import Callable, Sequence
 import contextlib
 import fcntl
 from multiprocessing import connection
@@ -18,6 +19,8 @@ import time
 import numpy as np
 
 from . import replies
+from .env import Env
+from .replies import Command, Reply
 
 GRACE_SECONDS = 2  # Between SIGTERM and SIGKILL.
 
@@ -27,7 +30,8 @@ class Inline:
 
   pipe = None
 
-  def __init__(self, factory, seed):
+  def __init__(self, factory: Callable[[], Env], seed: int):
+    """Builds nothing yet; seed: of what is drawn while it is built."""
     self._generators = None  # States of the global ones, of its own.
     self._factory = factory
     self._seed = seed
@@ -36,14 +40,17 @@ class Inline:
     self.built = self.busy = False
     self.seed = self.step = None
 
-  def start(self):
+  def start(self) -> None:
+    """Lets `poll` build the environment."""
     self.built = False
 
-  def send(self, command):
+  def send(self, command: Command) -> None:
+    """Takes a command, which `poll` carries out."""
     _note(self, command)
     self._command = command
 
-  def poll(self):
+  def poll(self) -> Reply:
+    """Builds the environment or carries out a command; returns the reply."""
     if self._env is not None and self._env.own_random:
       return self._work()  # Changing the generators takes 0.1 ms.
     ours = random.getstate(), np.random.get_state()
@@ -59,26 +66,34 @@ class Inline:
       if not self.built:
         replies.seed_generators(self._seed)
         self._env = self._factory()
-        return replies.introduce(self._env)
-      return replies.answer(self._env, self._command)
+        return replies.reply_when_built(self._env)
+      return replies.reply_to(self._env, self._command)
     except SystemExit as error:
       return 'died', f'called sys.exit({error.code})', ''
     except Exception as error:
-      return replies.describe(error)
+      return replies.reply_of_error(error)
 
-  def ask_to_close(self):
+  def ask_to_close(self) -> None:
+    """Closes the environment."""
     env, self._env = self._env, None
     if env is not None:
       env.close()
 
-  def alive(self):
+  def alive(self) -> bool:
+    """Tells that there is no process to wait for."""
     return False
 
 
 class Process:
   """A worker process and the trainer's end of its pipe."""
 
-  def __init__(self, factory, seed):
+  def __init__(self, factory: bytes, seed: int):
+    """Starts nothing yet.
+
+    Args:
+      factory: makes the environment; pickled with cloudpickle.
+      seed: of what is drawn while it is built.
+    """
     self._factory = factory
     self._seed = seed
     self._process = None
@@ -87,7 +102,7 @@ class Process:
     self.built = self.busy = False
     self.seed = self.step = None
 
-  def start(self):
+  def start(self) -> None:
     """Starts a process and does not wait for it."""
     self.built = False
     ours, theirs = socket.socketpair()
@@ -115,12 +130,13 @@ class Process:
     self._reader.start()
     self._write(self._factory)
 
-  def send(self, command):
+  def send(self, command: Command) -> None:
+    """Sends a command with its number."""
     _note(self, command)
     self._count += 1
     self._write(pickle.dumps((self._count, command), -1))
 
-  def poll(self):
+  def poll(self) -> Reply | None:
     """Returns a reply, or None if there is none yet."""
     try:
       while self.pipe.poll():
@@ -133,14 +149,16 @@ class Process:
       return self._death()  # Its own children may hold the pipe open.
     return None
 
-  def ask_to_close(self):
+  def ask_to_close(self) -> None:
+    """Closes the pipe, after which the worker ends."""
     if self.pipe:
       self.pipe.close()
 
-  def alive(self):
+  def alive(self) -> bool:
+    """Tells whether the process runs."""
     return self._process is not None and self._process.poll() is None
 
-  def signal(self, number):
+  def signal(self, number: int) -> None:
     """Signals the worker, and with SIGKILL all that it has started."""
     if not self.alive():
       return
@@ -149,7 +167,7 @@ class Process:
     else:
       self._process.send_signal(number)
 
-  def kill_group(self):
+  def kill_group(self) -> None:
     """Kills what the worker has started, also when it is gone itself."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
       os.killpg(self._process.pid, signal.SIGKILL)
@@ -175,8 +193,8 @@ class Process:
     return b''.join(self._tail).decode(errors='replace')[-2000:].strip()
 
 
-def end(workers, patience):
-  """Ends workers: patience, then SIGTERM, then SIGKILL."""
+def end(workers: Sequence[Inline | Process], patience: float) -> None:
+  """Ends workers: so many seconds of patience, then SIGTERM, then SIGKILL."""
   for seconds, number in [
       (patience, signal.SIGTERM), (GRACE_SECONDS, signal.SIGKILL), (1, None)]:
     until = time.monotonic() + seconds

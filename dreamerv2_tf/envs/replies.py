@@ -2,17 +2,19 @@
 
 import random
 import traceback
+from typing import Any
 
 import numpy as np
 
 from .. import errors
 from .env import Env
 
-Command = tuple[str, int | np.ndarray | None]
+Command = tuple[str, int | np.ndarray | None]  # ('reset', seed) or 'step'.
+Reply = tuple[str, Any, Any]  # Kind, content, details.
 MAX_TRACE = 4000  # Characters of a traceback that are told.
 
 
-def answer(env: Env, command: Command) -> tuple:
+def reply_to(env: Env, command: Command) -> Reply:
   """Runs one command; returns (kind, content, details) for the pool."""
   name, argument = command
   try:
@@ -24,7 +26,7 @@ def answer(env: Env, command: Command) -> tuple:
       row = env.step({'action': argument})
     return 'row', row, (env.frames(), env.outside)
   except Exception as error:
-    return describe(error)
+    return reply_of_error(error)
 
 
 def seed_generators(seed: int) -> None:
@@ -33,7 +35,7 @@ def seed_generators(seed: int) -> None:
   np.random.seed(seed % 2 ** 32)
 
 
-def describe(error: Exception) -> tuple[str, str, str]:
+def reply_of_error(error: Exception) -> Reply:
   """Returns (kind, content, details) of what an environment raised."""
   if isinstance(error, errors.DreamerError):
     kinds = ['ConfigError', 'EnvError', 'StateError', 'NonFiniteError']
@@ -43,7 +45,7 @@ def describe(error: Exception) -> tuple[str, str, str]:
   return 'raised', f'raised {errors.brief(error)}', _trace(error)
 
 
-def introduce(env: Env) -> tuple:
+def reply_when_built(env: Env) -> Reply:
   """Returns the reply of an environment that was built."""
   return ('built', (env.obs_space, env.act_space, env.fps, env.advice), '')
 

@@ -35,12 +35,12 @@ def main(argv: list[str]) -> int:
     try:
       env = pipe.recv()()
     except Exception as error:
-      send(0, replies.describe(error))
+      send(0, replies.reply_of_error(error))
       return 0
-    send(0, replies.introduce(env))
+    send(0, replies.reply_when_built(env))
     while True:
       number, command = pipe.recv()
-      send(number, replies.answer(env, command))
+      send(number, replies.reply_to(env, command))
   except (EOFError, BrokenPipeError, ConnectionResetError):
     if env is not None:
       env.close()

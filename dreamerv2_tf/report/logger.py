@@ -5,7 +5,7 @@ The outputs, which are modules beside this one, need no TensorFlow.
 
 from collections.abc import Callable, Mapping, Sequence
 import time
-from typing import SupportsInt
+from typing import SupportsFloat, SupportsInt
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Logger:
               'is no scalar, [H, W] or [H, W, C] image, or [T, H, W, C] video.')
       self._summaries.append((step, name, value))
 
-  def scalar(self, name: str, value) -> None:
+  def scalar(self, name: str, value: SupportsFloat) -> None:
     """Adds one number."""
     self.add({name: value})
 

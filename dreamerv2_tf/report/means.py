@@ -10,6 +10,7 @@ class Means:
   """Means of metrics since they were last taken."""
 
   def __init__(self):
+    """Begins without values."""
     self._sums = {}
 
   def add(self, metrics: Mapping[str, float]) -> None:
@@ -46,6 +47,7 @@ class Scales:
   LOW, HIGH = 0.02, 50.0
 
   def __init__(self):
+    """Begins without values."""
     self._sums = {}
 
   def add(self, key: str, vector: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from typing import TextIO
 
 from .summary import Summary, to_row
 
@@ -32,7 +33,9 @@ class TerminalOutput:
       (r'image_loss', 'image'),
   )
 
-  def __init__(self, total: int | None = None, stream=None, every: float = 60):
+  def __init__(
+      self, total: int | None = None, stream: TextIO | None = None,
+      every: float = 60):
     """Looks whether the stream is a terminal.
 
     Args:

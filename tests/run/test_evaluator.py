@@ -8,7 +8,7 @@ import pytest
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.config import resolve
-from dreamerv2_tf.data.driver import RandomPolicy
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.run import environments
 from dreamerv2_tf.run import evaluator as evaluatorlib
 from dreamerv2_tf.run.evaluator import Evaluator

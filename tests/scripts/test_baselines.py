@@ -233,7 +233,7 @@ class TestScripts:
     policy = script.scripts.scripted(method, config, names, count)
     output, _ = policy({'is_first': np.ones(1, bool)})
     index = int(output['action'].argmax())
-    assert script.scripts.plain(env).action_type.actions[index] == action
+    assert script.scripts.unwrapped(env).action_type.actions[index] == action
 
   def test_on_the_road(self, call):
     call('slower', 'right_slower', '--episodes', '1', '--scenarios', '10001')

@@ -62,9 +62,9 @@ def test_looks_as_far_as_it_may(script, bait, horizon, budget, best):
 
 
 def test_leaves_the_environment_alone(script, bait):
-  before = script.plain(bait).steps
+  before = script.unwrapped(bait).steps
   script.plan(bait, 5, 99)
-  assert script.plain(bait).steps == before
+  assert script.unwrapped(bait).steps == before
   assert bait.step({'action': np.eye(2)[1]})['vector'] == [1]
 
 

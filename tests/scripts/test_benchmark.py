@@ -162,7 +162,7 @@ def test_a_part_that_fails_is_noted_unless_it_is_the_learner(script, parts):
 
 
 def test_own_times_leave_out_what_an_operation_calls(script):
-  benchmark_parts = importlib.import_module('benchmark_parts')
+  learner = importlib.import_module('benchmark_learner')
   names = {
       1: 'scan/while:While', 2: 'body/MatMul:_MklMatMul', 3: 'a/b:AddV2',
       4: 'ExecutorState::Process', 5: 'c:_MklNativeFusedMatMul'}
@@ -170,7 +170,7 @@ def test_own_times_leave_out_what_an_operation_calls(script):
   event = lambda begin, end, kind: types.SimpleNamespace(
       offset_ps=begin, duration_ps=end - begin, metadata_id=kind)
   times = {}
-  benchmark_parts._add_own_times([
+  learner._add_own_times([
       event(10, 30, 2), event(0, 100, 1), event(12, 20, 4), event(40, 45, 3),
       event(100, 107, 5), event(107, 110, 2)], metadata, times)
   assert times == {'While': 75, 'MatMul': 23, 'AddV2': 5, 'FusedMatMul': 7}

@@ -36,13 +36,13 @@ def test_cars_move_from_place_to_place(script):
   now = np.array([[0, 4, 20], [30, 4, 25], [50, 8, 20.]])
   # The rows have changed places, and one car gave way to another.
   then = np.array([[0, 8, 22], [-20, 0, 20], [35, 4, 25.]])
-  quarter = script.between(now, then, 0.25, 1.0)
+  quarter = script.interpolate(now, then, 0.25, 1.0)
   np.testing.assert_allclose(
       quarter, [[0, 5, 20.5], [31.25, 4, 25], [50, 8, 20]])
-  later = script.between(now, then, 0.75, 1.0)
+  later = script.interpolate(now, then, 0.75, 1.0)
   np.testing.assert_allclose(
       later, [[0, 7, 21.5], [33.75, 4, 25], [-20, 0, 20]])
-  alone = script.between(now[:1], then[:1], 0.5, 1.0)
+  alone = script.interpolate(now[:1], then[:1], 0.5, 1.0)
   np.testing.assert_allclose(alone, [[0, 6, 21]])
 
 

@@ -137,7 +137,7 @@ def test_the_world_ends_and_stops_its_trainer_once(
     (['--cases', 'flood'], "'cases' must be of environments, .*has 'flood'"),
     (['--envs', '0'], "'envs' must be at least 1 but is 0"),
     (['--size', '8'], "'size' must be at least 16"),
-    (['--configs', 'debug'], 'Unknown words'),
+    (['--configs', 'debug'], "Unknown flag '--configs'. Known flags: --cases"),
 ])
 def test_wrong_flags(script, arguments, match):
   with pytest.raises(ConfigError, match=match):

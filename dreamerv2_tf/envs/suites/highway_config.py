@@ -55,7 +55,7 @@ def merge(
         raise ConfigError(
             f"'{here}' must be a group of keys but is {value!r}.")
       if path == 'env.config' and key in ('observation', 'action'):
-        result[key] = _typed(defaults[key], value, here)
+        result[key] = _merge_of_type(defaults[key], value, here)
       else:
         result[key] = merge(defaults[key], value, here)
     else:
@@ -89,7 +89,7 @@ def check_frequencies(config: Mapping[str, Any]) -> None:
       f'still or loses time. Set simulation_frequency to {advice}.')
 
 
-def _typed(default, given, path):
+def _merge_of_type(default, given, path):
   """Merges an observation or action dict, of the default type or another."""
   from highway_env.envs.common import action, observation
   if path.endswith('.observation'):

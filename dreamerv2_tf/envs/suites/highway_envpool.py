@@ -110,10 +110,10 @@ def translate(
         raise ConfigError(
             f"'{here}' must be {len(OPTIONS[key])} numbers but is {value!r}.")
       for option, part in zip(OPTIONS[key], values):
-        result[option] = _converted(part, known[option], here)
+        result[option] = _to_option(part, known[option], here)
     elif key != 'offscreen_rendering' and to_plain(value) != to_plain(
         defaults[key]):
-      raise _lacking(here)
+      raise _not_in_envpool(here)
   return {**result, **_observation(config, result)}
 
 
@@ -187,6 +187,7 @@ class Highway(gym.Env):
     return self._pool.render()[0]
 
   def close(self) -> None:
+    """Lets the instance go."""
     self._pool = None
 
   def _take(self, obs, info):
@@ -216,16 +217,16 @@ def _observation(config, settings):
         'centering_position_x': float(center[0]),
         'centering_position_y': float(center[1])}
   if given['type'] != 'Kinematics':
-    raise _lacking(f'{here}.type')
+    raise _not_in_envpool(f'{here}.type')
   for key, value in given.items():
     if key not in ('type', 'vehicles_count') and (
         to_plain(value) != to_plain(usual[key])):
-      raise _lacking(f'{here}.{key}')
+      raise _not_in_envpool(f'{here}.{key}')
   return {'observation_vehicles_count': given.get(
       'vehicles_count', usual['vehicles_count'])}
 
 
-def _converted(value, default, path):
+def _to_option(value, default, path):
   """Returns a value in the type of an option."""
   if value is None and path == 'env.config.initial_lane_id':
     return -1
@@ -237,7 +238,7 @@ def _converted(value, default, path):
   return kind(value)
 
 
-def _lacking(path):
+def _not_in_envpool(path):
   return ConfigError(
       f"'{path}' can not be changed with env.simulator envpool: EnvPool has "
       f'only its default. Leave it out, or give {INSTEAD}.')
