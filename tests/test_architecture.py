@@ -51,6 +51,8 @@ NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
     'config', 'helptext', 'pretrained', 'report', 'envs', 'data', 'cli',
     '__init__', '__main__'}
+# Of the package `run`, imported before the environments are started.
+BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
@@ -151,6 +153,7 @@ def test_light_modules_load_no_tensorflow(python):
   names = ['.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts)
            for path in MODULES if unit(path) in NO_TENSORFLOW]
   names = [x.removesuffix('.__init__') for x in names if '__main__' not in x]
+  names += [f'dreamerv2_tf.run.{name}' for name in sorted(BEFORE_WORKERS)]
   program = (
       'import importlib, sys\n'
       'for name in sys.argv[1:]:\n'
