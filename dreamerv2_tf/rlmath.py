@@ -50,7 +50,7 @@ class StreamNorm(tfutils.Module):
   """
 
   def __init__(
-      self, momentum: float = 0.99, scale: float = 1.0, eps: float = 1e-8):
+      self, momentum: float = 1.0, scale: float = 1.0, eps: float = 1e-8):
     super().__init__()
     self._momentum = momentum
     self._scale = scale

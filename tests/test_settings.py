@@ -1,4 +1,5 @@
 import collections
+import inspect
 import re
 
 import pytest
@@ -7,8 +8,12 @@ from dreamerv2_tf import presets, settings
 from dreamerv2_tf.config import resolve
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.exploration import Plan2Explore
-from dreamerv2_tf.nets.mlp import DistLayer
-from dreamerv2_tf.nets.optimizer import OPTIMIZERS
+from dreamerv2_tf.nets.decoder import Decoder
+from dreamerv2_tf.nets.encoder import Encoder
+from dreamerv2_tf.nets.mlp import MLP, DistLayer
+from dreamerv2_tf.nets.optimizer import OPTIMIZERS, Optimizer
+from dreamerv2_tf.nets.rssm import EnsembleRSSM
+from dreamerv2_tf.rlmath import StreamNorm
 from dreamerv2_tf.schema import Key, check
 from dreamerv2_tf.settings import KEYS
 from dreamerv2_tf.yamlfile import leaves
@@ -81,6 +86,21 @@ def test_ranges(rule, text, inside, outside):
      'linear(first,last,steps)')])
 def test_rules_in_words(key, want):
   assert KEYS[key].rule == want
+
+
+@pytest.mark.parametrize('part, group', [
+    (Encoder, 'encoder'), (Decoder, 'decoder'), (EnsembleRSSM, 'rssm'),
+    (Optimizer, 'model_opt'), (StreamNorm, 'reward_norm'),
+    (MLP, 'reward_head')])
+def test_constructors_have_no_defaults_of_their_own(part, group):
+  parameters = inspect.signature(part).parameters
+  for key, value in presets.presets()['defaults'][group].items():
+    if key not in parameters:
+      assert part is MLP and key == 'dist'  # Passed on to its last layer.
+      continue
+    default = parameters[key].default
+    if default is not inspect.Parameter.empty:
+      assert (list(default) if isinstance(value, list) else default) == value
 
 
 def test_choices_are_those_of_the_networks():

@@ -32,9 +32,9 @@ class Optimizer(Module):
   """
 
   def __init__(
-      self, name: str, variables: Mapping[str, tf.Variable], lr: float,
-      eps: float = 1e-4, clip: float = 0, wd: float = 0, opt: str = 'adam',
-      wd_pattern: str = '.*', *, mixed: bool = False):
+      self, name: str, variables: Mapping[str, tf.Variable], *, lr: float,
+      eps: float, clip: float, wd: float, opt: str = 'adam',
+      wd_pattern: str = '.*', mixed: bool = False):
     """Creates the moments.
 
     Args:

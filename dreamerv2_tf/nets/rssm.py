@@ -32,10 +32,9 @@ class EnsembleRSSM(Module):
   """
 
   def __init__(
-      self, action_dim: int, embed_dim: int, ensemble: int = 5,
-      stoch: int = 30, deter: int = 200, hidden: int = 200,
-      discrete: int | bool = False, act: str = 'elu', norm: str = 'none',
-      std_act: str = 'softplus', min_std: float = 0.1, *,
+      self, action_dim: int, embed_dim: int, *, ensemble: int, stoch: int,
+      deter: int, hidden: int, discrete: int | bool, act: str = 'elu',
+      norm: str = 'none', std_act: str = 'sigmoid2', min_std: float = 0.1,
       init: layers.Init):
     """Builds all layers.
 

@@ -10,7 +10,8 @@ from dreamerv2_tf.nets.optimizer import Optimizer
 
 def make(values, **kwargs):
   """Variables of the given values and their optimizer."""
-  kwargs = {'lr': 0.1, 'eps': 0.5, 'opt': 'sgd', **kwargs}
+  kwargs = {
+      'lr': 0.1, 'eps': 0.5, 'clip': 0, 'wd': 0, 'opt': 'sgd', **kwargs}
   variables = {
       k: tf.Variable(tf.constant(v, tf.float32)) for k, v in values.items()}
   return variables, Optimizer('test', variables, **kwargs)
