@@ -12,7 +12,7 @@ from . import envs, pretrained
 from .agent import Agent
 from .config import Config, resolve
 from .errors import ConfigError
-from .run import evaluate
+from .run import environments, loading
 from .run import train as training
 from .run import trust as trustlib
 
@@ -44,7 +44,7 @@ def load(
   folder = pretrained.locate(logdir)
   if env is not None and (folder / 'config.yaml').is_file():
     env = envs.wrap(env, Config.load(folder / 'config.yaml'))
-  agent, _, _ = evaluate.load_agent(
+  agent, _, _ = loading.load_agent(
       folder, checkpoint, overrides, env, trust)
   return agent
 
@@ -72,12 +72,12 @@ def train(
     config = config.update({'task': env})
     trustlib.remember(config)
   else:
-    config = config.update({'task': evaluate.CUSTOM})
+    config = config.update({'task': environments.CUSTOM})
     factory = _Factory(env, config)
   training.run(config, factory=factory)
   sample = factory() if factory else None
   folder = pathlib.Path(config.logdir).expanduser()
-  agent, _, _ = evaluate.load_agent(folder, env=sample, trust=True)
+  agent, _, _ = loading.load_agent(folder, env=sample, trust=True)
   if sample:
     sample.close()
   return agent

@@ -12,8 +12,9 @@ import signal
 import sys
 import traceback
 
-from . import __version__, pretrained, startup
+from . import __version__, helptext, pretrained, startup
 from . import config as configlib
+from . import presets as presetlib
 from .config import Config
 from .errors import ConfigError, DreamerError, Interrupted, for_user
 from .schema import suggest
@@ -22,6 +23,7 @@ USAGE = """\
 usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...
        dreamerv2 eval --logdir DIR|--pretrained NAME [--episodes N] ...
        dreamerv2 [train|eval] --help
+       dreamerv2 [--configs PRESET ...] --help KEY ...
        dreamerv2 --version
 """
 
@@ -111,8 +113,25 @@ def _dispatch(arguments: list[str]) -> int:
     print(f'dreamerv2_tf {__version__}')
     return 0
   run, show_help = COMMANDS[name]
-  words = [word for word in arguments if word not in ('-h', '--help')]
-  return run(words) if words == arguments else show_help(words)
+  words, topics = _split_help(arguments)
+  return run(words) if topics is None else show_help(words, topics)
+
+
+def _split_help(arguments):
+  """Returns the arguments without `--help`, and the words right after it.
+
+  None instead of these words if there is no `--help`.
+  """
+  words, topics, after = [], None, False
+  for word in arguments:
+    if word in ('-h', '--help'):
+      topics, after = topics or [], True
+    elif after and not word.startswith('--'):
+      topics.append(word)
+    else:
+      words.append(word)
+      after = False
+  return words, topics
 
 
 def _train(arguments):
@@ -223,38 +242,36 @@ def _stored(overrides):
   return Config.load(path)
 
 
-def _help_train(arguments):
+def _help_train(arguments, topics):
   _, presets, overrides = configlib.parse(TRAIN, arguments)
   config = configlib.resolve(presets, overrides)
-  about, groups = configlib.describe()
+  if topics:
+    return _print(helptext.details(config, topics))
   lines = [
       USAGE,
       'Trains, or goes on with the run in --logdir; without --configs, with '
       'the settings', 'of that run.', '',
       'Presets (--configs merges several in order)']
-  lines += [configlib.entry(name, text) for name, text in about.items()]
+  lines += [
+      helptext.entry(name, text) for name, text in presetlib.describe().items()]
   lines += ['', 'Flags']
-  lines += configlib.entries(TRAIN)
+  lines += helptext.entries(TRAIN)
   lines += [
       '', f"Keys and their values{' with these settings' * bool(arguments)}. "
       'Lists: 84 84 or 84,84. A regular',
       "expression sets all keys that it matches from the start: "
-      "'--.*\\.norm' layer"]
-  for group, keys in groups.items():
-    lines += ['', group]
-    lines += [
-        configlib.entry(f'--{key}', text, config[key])
-        for key, text in keys.items()]
-  return _print(lines)
+      "'--.*\\.norm' layer.", 'A run folder keeps what is fixed. Some keys or '
+      'groups of them: --help actor_ent rssm']
+  return _print(lines + helptext.listing(config))
 
 
-def _help_eval(arguments):
+def _help_eval(arguments, topics):
   lines = [
       USAGE, 'Runs episodes on fixed seeds and reports the return. Settings '
       'come from the run;', 'keys such as --env.config.lanes_count 4 change '
       'them. The result of a run is written', 'into its folder, that of a '
       'pretrained agent only shown.', '', 'Flags']
-  lines += configlib.entries(EVAL)
+  lines += helptext.entries(EVAL)
   lines += [
       '', 'Pretrained agents',
       f"  {', '.join(pretrained.names()) or 'none in this package'}"]

@@ -6,21 +6,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 import logging
 import os
-import pathlib
 import re
-import shutil
-import textwrap
 from typing import Any
 
 from . import files, schema, yamlfile
 from .errors import ConfigError
-from .schema import check, show, suggest
+from .presets import presets
+from .schema import Key, suggest
+from .settings import KEYS, OPEN, is_open
 
 log = logging.getLogger(__name__)
-
-# Below these, any key is taken and its value read as YAML: the environment
-# knows its own keys and checks them.
-OPEN = ('env.config',)
 
 # Keys and groups that former versions stored under other names: old to new.
 RENAMED: dict[str, str] = {}
@@ -47,7 +42,7 @@ class Config(Mapping):
         mapping or None.
     """
     data = {}
-    for key, value in _leaves(mapping or {}):
+    for key, value in yamlfile.leaves(mapping or {}):
       _insert(data, key, _frozen(key, value))
     object.__setattr__(self, '_data', {
         k: Config(v) if isinstance(v, dict) else v for k, v in data.items()})
@@ -84,27 +79,28 @@ class Config(Mapping):
   @property
   def flat(self) -> dict[str, Any]:
     """Dotted names of all leaves and their values; lists are tuples."""
-    return dict(_leaves(self))
+    return dict(yamlfile.leaves(self))
 
   def update(self, mapping: Mapping[str, Any]) -> 'Config':
     """Returns a copy with some values changed.
 
     Args:
       mapping: nested, dotted or regular-expression keys to values, applied in
-        order. The type of a value comes from the value that it replaces: text
-        is read as that type, whole numbers may be written 2e2.
+        order. Text is read as the type of the setting, for keys that are no
+        settings as that of the value before; 2e2 may be a whole number.
 
     Raises:
       ConfigError: no such key, or a value of another type.
     """
     data = self.to_dict()
-    for name, value in _leaves(mapping):
+    for name, value in yamlfile.leaves(mapping):
       for key in self.match(name):
         if key in OPEN and value != {}:
           raise ConfigError(
               f"'{key}' is a group of keys but got {schema.show(value)}.")
         if not is_open(key):
-          _insert(data, key, schema.convert(key, self[key], value))
+          rule = KEYS.get(key) or Key.like(self[key])
+          _insert(data, key, schema.convert(key, rule, value, self[key]))
         else:
           _insert(data, key, value)
     return Config(data)
@@ -170,22 +166,6 @@ class Config(Mapping):
       raise ConfigError(f'{path}: {error}') from None
 
 
-def source() -> pathlib.Path:
-  """Returns configs.yaml: in the package, or beside it in a source tree."""
-  here = pathlib.Path(__file__).resolve().parent
-  inside = here / 'configs.yaml'
-  return inside if inside.is_file() else here.parent / 'configs.yaml'
-
-
-def presets() -> dict[str, dict[str, Any]]:
-  """Returns the presets of configs.yaml, name to changes, `defaults` first.
-
-  Raises:
-    ConfigError: the file is missing or damaged.
-  """
-  return yamlfile.read(source())
-
-
 def resolve(
     names: Sequence[str] = (), overrides: Sequence[str] = (),
     base: Config | None = None, flags: Sequence[str] = ()) -> Config:
@@ -211,9 +191,9 @@ def resolve(
   for chunk in chunks(overrides):
     name, words = split(chunk)
     config = config.update({
-        key: value_of_flag(config, key, words)
+        key: value_of_flag(key, KEYS.get(key), words)
         for key in config.match(name, flags)})
-  check(config)
+  schema.check(config, KEYS)
   return config
 
 
@@ -233,40 +213,21 @@ def parse(
   Raises:
     ConfigError: a flag has no value, too many or one of a wrong type.
   """
-  options = Config({name: default for name, (default, _) in flags.items()})
-  presets, overrides = [], []
+  options = {name: default for name, (default, _) in flags.items()}
+  names, overrides = [], []
   for chunk in chunks(arguments):
     name, words = split(chunk)
     if name == 'configs':
       if not words:
         raise ConfigError("'--configs' needs the name of a preset.")
-      presets += words
+      names += words
     elif name in options:
-      value = value_of_flag(options, name, words)
-      options = options.update({name: value})
+      rule = Key.like(options[name])
+      options[name] = schema.convert(
+          name, rule, value_of_flag(name, rule, words), options[name])
     else:
       overrides += chunk
-  return options, presets, overrides
-
-
-def entries(flags: Mapping[str, tuple[Any, str]]) -> list[str]:
-  """Returns the help of the flags that `parse` takes, one entry each."""
-  return [
-      entry(f'--{name}', text, None if default is False else default)
-      for name, (default, text) in flags.items()]
-
-
-def entry(name: str, text: str, value: Any = None) -> str:
-  """Formats a name, two spaces in, and its description in a second column."""
-  if value is not None:
-    name += f' {value if isinstance(value, str) and value else show(value)}'
-  width = min(shutil.get_terminal_size().columns, 100)
-  rows = textwrap.wrap(text, max(width - 40, 30))
-  if len(name) > 35:
-    rows.insert(0, '')
-  return '\n'.join(
-      f"{'  ' + name * (not i):<40}{row}".rstrip() for i, row in
-      enumerate(rows))
+  return Config(options), names, overrides
 
 
 def chunks(arguments: Sequence[str]) -> list[list[str]]:
@@ -293,24 +254,28 @@ def split(chunk: Sequence[str]) -> tuple[str, list[str]]:
   return name, [word] * bool(equals) + list(chunk[1:])
 
 
-def value_of_flag(config: Config, key: str, words: Sequence[str]) -> Any:
+def value_of_flag(key: str, rule: Key | None, words: Sequence[str]) -> Any:
   """Returns what the words after the flag of a key mean.
 
-  Open keys are read as YAML; text for other keys is left to `update`.
+  Args:
+    key: dotted name.
+    rule: its row; None below an open key, where words are read as YAML. Text
+      for other keys is left to `schema.convert`.
+    words: what follows the flag.
 
   Raises:
     ConfigError: too many words, too few, or no YAML.
   """
-  default = None if is_open(key) else config[key]
   if not words:
-    if isinstance(default, bool) or True in schema.CHOICES.get(key, ()):
+    if rule and (rule.type is bool or True in rule.choices):
       return True
     raise ConfigError(f"'--{key}' needs a value.")
-  if isinstance(default, tuple) or key in schema.LISTABLE:
+  if rule and rule.is_list:
     parts = [x.strip(' []') for word in words for x in word.split(',')]
     parts = [x for x in parts if x]
-    return parts[0] if key in schema.LISTABLE and len(parts) == 1 else parts
-  if is_open(key):
+    single = rule.form == 'one or list' and len(parts) == 1
+    return parts[0] if single else parts
+  if rule is None or rule.form == 'open':
     if len(words) == 1 and re.fullmatch(r'[-+.\deE]+(,[-+.\deE]+)+', words[0]):
       words = words[0].split(',')
     values = [yamlfile.parse(word) for word in words]
@@ -321,47 +286,10 @@ def value_of_flag(config: Config, key: str, words: Sequence[str]) -> Any:
   return words[0]
 
 
-def describe() -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-  """Reads the comments of configs.yaml.
-
-  The comment above or beside a preset or a default is its description; a line
-  `## Name` begins a group of defaults.
-
-  Returns:
-    presets: name to description.
-    groups: name to dotted key to description.
-  """
-  about, groups, path, comment, keys = {}, {}, [], [], {}
-  for line in source().read_text().splitlines():
-    text = line.strip()
-    match = re.match(r'( *)(\w+):(.*?)(?:\s#\s(.*))?$', line)
-    if text.startswith('## '):
-      keys = groups.setdefault(text[3:], {})
-    elif text.startswith('#'):
-      comment.append(text[1:].strip())
-    else:
-      if match:
-        indent, name, value, beside = match.groups()
-        path = path[:len(indent) // 2] + [name]
-        description = ' '.join(comment + [beside] * bool(beside))
-        if not indent:
-          about[name] = description
-        elif path[0] == 'defaults' and value:
-          keys['.'.join(path[1:])] = description
-      comment = []
-  del about['defaults']
-  return about, groups
-
-
-def is_open(key: str) -> bool:
-  """Tells whether a key lies in a subtree that takes any key."""
-  return any(key == x or key.startswith(x + '.') for x in OPEN)
-
-
 def _followed(config, data, path):
   """Returns the stored keys that there are, under their names of now."""
   result, names = {}, config.flat
-  for key, value in _leaves(data):
+  for key, value in yamlfile.leaves(data):
     for old, new in RENAMED.items():
       if key == old or key.startswith(f'{old}.'):
         key = new + key[len(old):]
@@ -372,19 +300,6 @@ def _followed(config, data, path):
           "%s: left out '%s: %s', a key that this version does not know.%s",
           path, key, schema.show(value), suggest(key, names))
   return result
-
-
-def _leaves(mapping, prefix=''):
-  """Yields dotted keys and values; an empty mapping is a leaf, too."""
-  for key, value in mapping.items():
-    if not isinstance(key, str) or not key:
-      raise ConfigError(f"'{prefix}{key}': keys must be text.")
-    if not isinstance(value, Mapping):
-      yield prefix + key, value
-    elif value:
-      yield from _leaves(value, f'{prefix}{key}.')
-    else:
-      yield prefix + key, {}
 
 
 def _insert(data, key, value):

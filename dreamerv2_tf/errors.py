@@ -62,6 +62,12 @@ class Interrupted(DreamerError):
     self.exit_code = exit_code
 
 
+def first_line(error: BaseException) -> str:
+  """Returns the first line of a message, without the point at its end."""
+  text = str(error) or type(error).__name__
+  return text.splitlines()[0].rstrip('.')
+
+
 def brief(error: BaseException, most: int = 500) -> str:
   """Returns class and message of an error of others on one line.
 

@@ -1,148 +1,169 @@
-"""Types and ranges of settings: what a value may be, beyond its default."""
+"""What a setting may be: its row in the table, and values read by it."""
 
 from collections.abc import Callable, Iterable, Mapping
+import dataclasses
 import difflib
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 from .errors import ConfigError
 
-# Keys with a fixed set of values. Case, - and _ do not matter.
-CHOICES = {
-    'precision': (16, 32, 'bf16'),
-    'jit': ('auto', True, False),
-    'envs_parallel': ('process', 'none'),
-    'on_bad_data': ('stop', 'drop'),
-    'env.simulator': ('highway-env', 'envpool'),
-    'clip_rewards': ('identity', 'sign', 'tanh'),
-    'expl_behavior': ('greedy', 'Random', 'Plan2Explore', 'ModelLoss'),
-    'actor_grad': ('auto', 'reinforce', 'dynamics', 'both', 'lookahead',
-                   'values'),
-}
-
-# Numbers that may change over time. Name of the schedule to its number of
-# arguments and the position of the duration among them.
-SCHEDULED = ('actor_ent', 'actor_grad_mix')
+# Name of a schedule to its number of arguments and the position of the
+# duration among them.
 SCHEDULES = {
     'linear': (3, 2), 'warmup': (2, 0), 'exp': (3, 2), 'horizon': (3, 2)}
 
-# Numbers that may also be a list, one for each feature.
-LISTABLE = ('env.obs_scale',)
-
-# Patterns of whole keys, lowest and highest value.
-RANGES = (
-    (r'steps|envs|train_every|train_steps|eval_eps|checkpoint_every', 1, None),
-    (r'checkpoint_keep|action_repeat|slow_target_update', 1, None),
-    (r'dataset\.batch|replay\.minlen|replay\.ram|render_size', 1, None),
-    (r'rssm\.(ensemble|hidden|deter|stoch)|disag_models', 1, None),
-    (r'.*\.(units|cnn_depth|cnn_kernels|mlp_layers)', 1, None),
-    (r'dataset\.length|imag_horizon|lookahead\.horizon', 2, None),
-    (r'actor_critic_steps|lookahead\.states|.*lookahead\.samples', 1, None),
-    (r'overshooting\.(steps|scale)|imag_starts', 0, None),
-    (r'eval_lookahead\.depth', 0, None),
-    (r'seed|prefill|pretrain|log_every|eval_every|eval_envs', 0, None),
-    (r'max_env_failures|max_skipped_updates|time_limit|expl_until', 0, None),
-    (r'replay\.(capacity|maxlen)|rssm\.discrete|.*\.layers|kl\.free', 0, None),
-    (r'disag_offset|.*_opt\.(lr|eps|clip)|actor_ent|.*\.min_std', 0, None),
-    (r'discount|discount_lambda|kl\.balance|actor_grad_mix', 0, 1),
-    (r'slow_target_fraction|.*_noise|.*_norm\.momentum|.*_opt\.wd', 0, 1),
-)
-POSITIVE = ('env_timeout', 'env.obs_scale', 'slow_target_fraction')
-PATTERNS = r'log_keys_(sum|mean|max)|(encoder|decoder)\.(mlp|cnn)_keys'
+# How values are written, in words; {} is what one of them is.
+FORMS = {
+    '': '{}',
+    'list': 'a list, each element {}',
+    'one or list': '{}, or a list of them',
+    'schedule': '{}, or a schedule such as linear(first,last,steps)',
+    'pattern': 'a regular expression',
+    'steps': 'START:STOP',
+    'off': '{}, or False',
+    'open': 'a group that takes any key',
+}
 
 
-def convert(key: str, default: Any, value: Any) -> Any:
-  """Returns the value in the type of the default.
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """One setting: what its values may be, and what they mean.
+
+  Attributes:
+    type: of the value, or of each number or text in it.
+    help: sentences for `dreamerv2 --help`, with the unit.
+    low, above: least value, or one that it must exceed.
+    high, below: largest value, or one that it must not reach.
+    choices: the values, which also say the type; case, - and _ do not matter.
+    form: how it is written, a name in FORMS; empty: as one value.
+    fixed: whether a run folder keeps its value, which decides variables,
+      spaces or the meaning of stored data.
+  """
+
+  type: type
+  help: str = ''
+  low: float | None = None
+  above: float | None = None
+  high: float | None = None
+  below: float | None = None
+  choices: tuple = ()
+  form: Literal[
+      '', 'list', 'one or list', 'schedule', 'pattern', 'steps', 'off',
+      'open'] = ''
+  fixed: bool = False
+
+  @classmethod
+  def like(cls, value: Any) -> 'Key':
+    """Returns the row of a setting of which only a value is known."""
+    if isinstance(value, tuple):
+      return cls(type(value[0]) if value else str, form='list')
+    return cls(type(value))
+
+  @property
+  def is_list(self) -> bool:
+    """Whether several values may be given."""
+    return self.form in ('list', 'one or list')
+
+  @property
+  def range(self) -> str:
+    """The range in words, such as 'in (0, 1]'; empty if there is none."""
+    low = self.low if self.above is None else self.above
+    high = self.high if self.below is None else self.below
+    if high is not None:
+      left, right = '[('[self.low is None], '])'[self.high is None]
+      return f'in {left}{low}, {high}{right}'
+    if low is not None:
+      return f"{'at least' if self.above is None else 'above'} {low}"
+    return ''
+
+  @property
+  def what(self) -> str:
+    """What one value is, in words, such as 'a whole number of at least 1'."""
+    if self.choices:
+      return f"one of {', '.join(map(str, self.choices))}"
+    link = ' of ' if self.range.startswith('at') else ' ' * bool(self.range)
+    return READERS[self.type][1] + link + self.range
+
+  @property
+  def rule(self) -> str:
+    """What the setting may be, in words."""
+    return FORMS[self.form].format(self.what)
+
+  def holds(self, value: float) -> bool:
+    """Tells whether a number lies in the range."""
+    return (
+        (self.low is None or value >= self.low) and
+        (self.above is None or value > self.above) and
+        (self.high is None or value <= self.high) and
+        (self.below is None or value < self.below))
+
+
+def convert(key: str, rule: Key, value: Any, default: Any = '') -> Any:
+  """Returns the value in the type of its row in the table.
 
   Args:
-    key: dotted name, for special keys and the error message.
-    default: bool, int, float, str, or a tuple of one of these; for the keys
-      of LISTABLE, what the value is does not depend on it.
-    value: of that type, or text that means it.
+    key: dotted name, for the error message.
+    rule: the row.
+    value: of the type of the row, or text that means it.
+    default: shown as an example.
 
   Raises:
     ConfigError: the value can not be read so.
   """
-  if key in CHOICES:
-    return _choice(key, value)
-  if key in SCHEDULED and isinstance(value, str):
+  if rule.form == 'list':
+    if not isinstance(value, (list, tuple)):
+      raise ConfigError(
+          f"'{key}' must be a list such as {show(default)} but is "
+          f'{show(value)}.')
+    element = dataclasses.replace(rule, form='')
+    example = default[0] if default else ''
+    return tuple(convert(key, element, x, example) for x in value)
+  if rule.choices:
+    return _choice(key, rule.choices, value)
+  if rule.form == 'schedule' and isinstance(value, str):
     try:
       return _read_float(value)
     except ValueError:
       text = value.replace(' ', '')
       read_schedule(text, key)
       return text
-  if key in LISTABLE:
+  if rule.form == 'one or list':
     return _read_listable(key, value)
-  if key == 'rssm.discrete' and str(value).lower() == 'false':
+  if rule.form == 'off' and str(value).lower() == 'false':
     return 0
-  if isinstance(default, tuple):
-    if not isinstance(value, (list, tuple)):
-      raise ConfigError(
-          f"'{key}' must be a list such as {show(default)} but is "
-          f'{show(value)}.')
-    element = default[0] if default else ''
-    return tuple(convert(key, element, x) for x in value)
-  read, name = READERS[type(default)]
+  read, _ = READERS[rule.type]
   try:
     return read(value)
   except (ValueError, OverflowError):
     plain = default == '' or isinstance(default, bool)
-    example = '' if plain else f' such as {show(default)}'
+    fits = isinstance(default, rule.type) and not plain
+    example = f' such as {show(default)}' if fits else ''
     raise ConfigError(
-        f"'{key}' must be {name}{example} but is {show(value)}.") from None
+        f"'{key}' must be {rule.what}{example} but is {show(value)}."
+    ) from None
 
 
-def check(config: Mapping[str, Any]) -> None:
-  """Checks ranges and patterns that no type can express.
+def check(config: Mapping[str, Any], rules: Mapping[str, Key]) -> None:
+  """Checks ranges and patterns, and what settings demand of each other.
 
   Args:
     config: a complete `Config`.
+    rules: dotted name to row.
 
   Raises:
     ConfigError: a value is out of range, or no regular expression.
   """
-  flat = config.flat
-  for pattern, low, high in RANGES:
-    for key in (key for key in flat if re.fullmatch(pattern, key)):
-      values = flat[key] if isinstance(flat[key], tuple) else (flat[key],)
-      for value in (x for x in values if not isinstance(x, str)):
-        if value < low or (high is not None and value > high):
-          limits = f'at least {low}' if high is None else f'in [{low}, {high}]'
-          raise ConfigError(f"'{key}' must be {limits} but is {value}.")
-  for key in POSITIVE:
-    values = flat[key] if isinstance(flat[key], tuple) else (flat[key],)
-    if any(value <= 0 for value in values):
-      raise ConfigError(f"'{key}' must be above 0 but is {show(flat[key])}.")
-  for key in (key for key in flat if re.fullmatch(PATTERNS, key)):
-    try:
-      re.compile(flat[key])
-    except re.error as error:
-      raise ConfigError(
-          f"'{key}' must be a regular expression but is '{flat[key]}': "
-          f'{error}.') from None
-  if len(config['render_size']) != 2:
-    raise ConfigError(
-        "'render_size' must be a height and a width but is "
-        f"{show(config['render_size'])}.")
-  minlen, maxlen = config['replay.minlen'], config['replay.maxlen']
-  if 0 < maxlen < minlen:
-    raise ConfigError(
-        f"'replay.maxlen' must be 0 or at least replay.minlen ({minlen}) but "
-        f'is {maxlen}.')
-  depth, horizon = (
-      config['eval_lookahead.depth'], config['eval_lookahead.horizon'])
-  if horizon <= depth:
-    raise ConfigError(
-        f"'eval_lookahead.horizon' must be above eval_lookahead.depth ({depth})"
-        f' but is {horizon}.')
-  offset, length = config['disag_offset'], config['dataset.length']
-  if offset >= length:
-    raise ConfigError(
-        f"'disag_offset' must be below dataset.length ({length}) but is "
-        f'{offset}.')
-  read_window(config['profile'])
+  for key, rule in rules.items():
+    if rule.form == 'pattern':
+      _check_pattern(key, config[key])
+    elif rule.range:
+      values = config[key] if isinstance(config[key], tuple) else [config[key]]
+      if not all(rule.holds(x) for x in values if not isinstance(x, str)):
+        raise ConfigError(
+            f"'{key}' must be {rule.range} but is {show(config[key])}.")
+  _check_together(config)
 
 
 def read_window(text: str) -> range:
@@ -212,12 +233,45 @@ def show(value: Any) -> str:
   return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def _choice(key, value):
+def _check_pattern(key, value):
+  try:
+    re.compile(value)
+  except re.error as error:
+    raise ConfigError(
+        f"'{key}' must be a regular expression but is '{value}': {error}."
+    ) from None
+
+
+def _check_together(config):
+  if len(config['render_size']) != 2:
+    raise ConfigError(
+        "'render_size' must be a height and a width but is "
+        f"{show(config['render_size'])}.")
+  minlen, maxlen = config['replay.minlen'], config['replay.maxlen']
+  if 0 < maxlen < minlen:
+    raise ConfigError(
+        f"'replay.maxlen' must be 0 or at least replay.minlen ({minlen}) but "
+        f'is {maxlen}.')
+  depth, horizon = (
+      config['eval_lookahead.depth'], config['eval_lookahead.horizon'])
+  if horizon <= depth:
+    raise ConfigError(
+        f"'eval_lookahead.horizon' must be above eval_lookahead.depth ({depth})"
+        f' but is {horizon}.')
+  offset, length = config['disag_offset'], config['dataset.length']
+  if offset >= length:
+    raise ConfigError(
+        f"'disag_offset' must be below dataset.length ({length}) but is "
+        f'{offset}.')
+  read_window(config['profile'])
+
+
+def _choice(key, choices, value):
   plain = lambda x: re.sub('[-_]', '', str(x).lower())
-  for choice in CHOICES[key]:
+  for choice in choices:
     if plain(choice) == plain(value):
       return choice
-  names = [str(choice) for choice in CHOICES[key]]
+  names = [str(choice) for choice in choices]
   raise ConfigError(
       f"'{key}' must be one of {', '.join(names)} but is {show(value)}."
       + suggest(str(value), names))
@@ -272,9 +326,16 @@ def _read_str(value):
   return value
 
 
+def _read_dict(value):
+  if not isinstance(value, Mapping):
+    raise ValueError(value)
+  return value
+
+
 READERS: dict[type, tuple[Callable[[Any], Any], str]] = {
     bool: (_read_bool, 'True or False'),
     int: (_read_int, 'a whole number'),
     float: (_read_float, 'a finite number'),
     str: (_read_str, 'text'),
+    dict: (_read_dict, 'a mapping'),
 }

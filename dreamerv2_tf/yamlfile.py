@@ -1,5 +1,6 @@
 """YAML from files and flags that may be damaged or hostile: plain data only."""
 
+from collections.abc import Iterator, Mapping
 import io
 import os
 from typing import Any
@@ -64,6 +65,24 @@ def dump(data: dict[str, Any]) -> str:
   yaml.sort_base_mapping_type_on_output = False
   yaml.dump(data, stream)
   return stream.getvalue()
+
+
+def leaves(
+    mapping: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """Yields dotted keys and values; an empty mapping is a leaf, too.
+
+  Raises:
+    ConfigError: a key is no text, or empty.
+  """
+  for key, value in mapping.items():
+    if not isinstance(key, str) or not key:
+      raise ConfigError(f"'{prefix}{key}': keys must be text.")
+    if not isinstance(value, Mapping):
+      yield prefix + key, value
+    elif value:
+      yield from leaves(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, {}
 
 
 def _loader():

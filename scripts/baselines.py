@@ -26,11 +26,10 @@ import baselines_scripted as scripts
 import gymnasium as gym
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, errors, startup
+from dreamerv2_tf import envs, errors, helptext, startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, DreamerError
-from dreamerv2_tf.run import evaluate, rundir
-from dreamerv2_tf.run.train import EVAL_SEED
+from dreamerv2_tf.run import environments, rundir
 from dreamerv2_tf.schema import suggest
 
 METHODS = {
@@ -152,7 +151,7 @@ def check(methods: Sequence[str], config: Config) -> dict[str, int]:
       is missing.
     EnvError: the environment can not be built.
   """
-  env = evaluate.factory(config, ())()
+  env = environments.factory(config, ())()
   env.close()
   if not isinstance(env.act_space['action'], gym.spaces.Discrete):
     raise ConfigError(
@@ -202,7 +201,7 @@ def describe(method: str, options: Config, config: Config) -> dict[str, Any]:
         'method': f'{method} {ends}', 'minutes': options.minutes,
         'steps': 0 if options.minutes else config.steps,
         'eval_every': config.eval_every, 'eval_eps': config.eval_eps,
-        'eval_scenarios': EVAL_SEED, 'device': learners.DEVICE,
+        'eval_scenarios': environments.EVAL_SEED, 'device': learners.DEVICE,
         'hyperparameters': learners.LEARNERS[method]})
   elif method in PLANNERS:
     settings['hyperparameters'] = planner.settings(PLANNERS[method])
@@ -244,9 +243,9 @@ def _help():
   lines = [
       'usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
       '[--env.config.KEY VALUE] ...', '', *__doc__.splitlines(), '', 'Methods:']
-  lines += [configlib.entry(name, text) for name, text in METHODS.items()]
+  lines += [helptext.entry(name, text) for name, text in METHODS.items()]
   lines += ['', 'Flags and their values if not given:']
-  lines += configlib.entries(FLAGS)
+  lines += helptext.entries(FLAGS)
   lines += ['', 'Keys of `dreamerv2 --help`:']
   lines += [f'  --{name} {value}' for name, value in KEYS.items()]
   return '\n'.join(lines)

@@ -14,8 +14,8 @@ import numpy as np
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.run import evaluate
-from dreamerv2_tf.run.train import TRAIN_SEEDS
+from dreamerv2_tf.run import environments
+from dreamerv2_tf.run.environments import TRAIN_SEEDS
 
 # Facts: Farama-Foundation/HighwayEnv scripts/sb3_highway_dqn.py, _ppo.py. All
 # else has the default of Stable-Baselines3.
@@ -79,7 +79,7 @@ class Training(gym.Env):
       config: the resolved configuration; also reads seed.
       worker: number of this environment among those that train.
     """
-    self._env = evaluate.factory(config, ())()
+    self._env = environments.factory(config, ())()
     self._seeds = config.seed, worker
     self._episodes = itertools.count()
     self.observation_space = self._env.obs_space['vector']

@@ -14,10 +14,12 @@ import baselines_planner as planner
 import baselines_scripted as scripts
 import numpy as np
 
-from dreamerv2_tf import envs, errors, files
+from dreamerv2_tf import errors, files
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.run import evaluate, rundir
-from dreamerv2_tf.run.train import EVAL_SEED
+from dreamerv2_tf.report import scores
+from dreamerv2_tf.run import environments, rundir
+from dreamerv2_tf.run.environments import EVAL_SEED
+from dreamerv2_tf.run.evaluator import Evaluator
 
 PLANNERS = {  # Do they hedge?
     'observation_planner': False, 'observation_planner_hedged': True}
@@ -47,27 +49,29 @@ def run(
   began = time.monotonic()
   clear(folder)
   method = settings['method'].split()[0]
-  factory = evaluate.factory(config, ())
+  factory = environments.factory(config, ())
   if method == 'simulator_planner':
     factory = functools.partial(
         lookahead.Lookahead, factory, **lookahead.SETTINGS)
   curve = Curve(folder, config)
-  with evaluate.make_pool(config, factory, config.envs) as pool:
-    assess = functools.partial(curve.assess, pool)
+  with environments.make_evaluator(
+      config, config.envs, factory) as evaluator:
+    assess = functools.partial(curve.assess, evaluator)
     step, seconds, policy = prepare(method, settings, config, names, assess)
     seeds = range(
         settings['scenarios'], settings['scenarios'] + settings['episodes'])
-    collect = evaluate.collect
+    play = evaluator
     if method == 'simulator_planner':
-      collect = functools.partial(patiently, folder / PARTIAL, settings)
-    episodes, _ = collect(pool, policy, seeds)
-  result = evaluate.summarize(episodes)
+      play = functools.partial(
+          patiently, folder / PARTIAL, settings, evaluator)
+    episodes, _ = play(policy, seeds)
+  result = scores.summarize(episodes)
   if not curve.rows:
     curve.add(step, seconds, result, len(episodes))
   content = {
       **result, 'episodes': len(episodes), 'seed': settings['scenarios'],
       'step': step, 'overrides': list(overrides),
-      'per_episode': evaluate.table(episodes)}
+      'per_episode': scores.table(episodes)}
   _dump(folder / 'eval.json', content)
   _dump(folder / 'record.json', {
       **settings, 'env_steps': step, 'train_seconds': seconds,
@@ -105,7 +109,7 @@ def prepare(
     limits = learners.Limits(
         settings['steps'], 60 * settings['minutes'], config.eval_every)
     return learners.learn(method, config, limits, assess)
-  env = evaluate.factory(config, ())()
+  env = environments.factory(config, ())()
   env.close()
   if method == 'simulator_planner':
     policy = lookahead.follow
@@ -132,11 +136,11 @@ class Curve:
     self._seeds = range(EVAL_SEED, EVAL_SEED + config.eval_eps)
 
   def assess(
-      self, pool: envs.Pool, step: int, seconds: float,
+      self, evaluator: Evaluator, step: int, seconds: float,
       policy: learners.Policy) -> None:
     """Evaluates as in the course of training, and adds a row."""
-    episodes, _ = evaluate.collect(pool, policy, self._seeds)
-    result = evaluate.summarize(episodes)
+    episodes, _ = evaluator(policy, self._seeds)
+    result = scores.summarize(episodes)
     self.add(step, seconds, result, len(episodes))
     print(
         f"{self._folder.name} [{step}] return {result['return_mean']:.2f}, "
@@ -146,27 +150,25 @@ class Curve:
       self, step: int, seconds: float, result: Mapping[str, Any],
       count: int) -> None:
     """Adds the scores of some episodes, after so many seconds of training."""
-    values = {
-        'return': result['return_mean'], 'return_std': result['return_std'],
-        'length': result['length_mean'], 'crash_rate': result['crash_rate'],
-        'speed': result['speed_mean'], 'eps': count}
+    values = scores.metrics(result, count)
     self.rows.append({
         'step': step, 'time': seconds,
-        **{f'eval_{k}': v for k, v in values.items() if v is not None}})
+        **{f'eval_{k}': v for k, v in values.items()}})
     files.write_text(
         self._folder / 'metrics.jsonl',
         ''.join(json.dumps(row) + '\n' for row in self.rows))
 
 
 def patiently(
-    path: pathlib.Path, settings: Mapping[str, Any], pool: envs.Pool,
+    path: pathlib.Path, settings: Mapping[str, Any], evaluator: Evaluator,
     policy: learners.Policy, seeds: Sequence[int]) -> tuple[list, list]:
-  """Does what `evaluate.collect` does, and goes on where it was interrupted.
+  """Does what an evaluator does, and goes on where it was interrupted.
 
   Args:
     path: of the file with the episodes that are complete.
     settings: of `describe`; with others, a file is replaced.
-    pool, policy, seeds: see `evaluate.collect`.
+    evaluator: of all scenarios that are not in that file.
+    policy, seeds: see Evaluator.
 
   Returns:
     Episodes, of the keys that scores are made of, and no frames.
@@ -179,9 +181,10 @@ def patiently(
   except (FileNotFoundError, ValueError, KeyError):
     done = {}
   waiting = [seed for seed in seeds if str(seed) not in done]
-  for start in range(0, len(waiting), len(pool)):
-    some = waiting[start:start + len(pool)]
-    episodes, _ = evaluate.collect(pool, policy, some)
+  count = len(evaluator.pool)
+  for start in range(0, len(waiting), count):
+    some = waiting[start:start + count]
+    episodes, _ = evaluator(policy, some)
     if len(episodes) < len(some):
       raise errors.EnvError(
           f'A scenario of {list(some)} could not be run to its end.')

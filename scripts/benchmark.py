@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, startup
+from dreamerv2_tf import envs, helptext, startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, DreamerError
 from dreamerv2_tf.run import rundir
@@ -241,7 +241,7 @@ def _help():
   return '\n'.join([
       'usage: python scripts/benchmark.py [--configs PRESET ...] '
       '[--any.key VALUE] ...', '', *__doc__.splitlines(), '',
-      *configlib.entries(FLAGS), '',
+      *helptext.entries(FLAGS), '',
       'Without --configs: highway. Keys and presets: dreamerv2 --help'])
 
 

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import startup
+from dreamerv2_tf import helptext, startup
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, DreamerError, StorageError
 
@@ -30,7 +30,7 @@ def main(
   arguments = list(sys.argv[1:] if argv is None else argv)
   if {'-h', '--help'} & {*arguments}:
     print(doc)
-    print('\n'.join(configlib.entries(flags)))
+    print('\n'.join(helptext.entries(flags)))
     return 0
   startup.prepare()
   try:

@@ -70,18 +70,17 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
       short.
     StateError, EnvError: see `dreamerv2 eval`.
   """
-  from dreamerv2_tf.run import evaluate
+  from dreamerv2_tf.run import environments, loading
   folder = pathlib.Path(os.path.expanduser(options.logdir))
-  agent, config, step = evaluate.load_agent(
+  agent, config, step = loading.load_agent(
       folder, options.checkpoint, overrides, trust=options.trust)
   if not agent.world_model.heads['decoder'].cnn_keys:
     raise ConfigError(f'{folder} predicts no image.')
   key = agent.world_model.heads['decoder'].cnn_keys[0]
   seeds = range(options.seed, options.seed + options.episodes)
-  with evaluate.make_pool(
-      config, evaluate.factory(config, ()), config.envs) as pool:
+  with environments.make_evaluator(config, config.envs) as evaluator:
     policy = functools.partial(agent.policy, mode='eval')
-    episodes, _ = evaluate.collect(pool, policy, seeds)
+    episodes, _ = evaluator(policy, seeds)
   context = agent.world_model.CONTEXT
   length = context + max(options.steps)
   pairs = [

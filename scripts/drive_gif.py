@@ -91,7 +91,7 @@ def film(
     ConfigError: what the model predicts can not be drawn.
     EnvError: the environment fails.
   """
-  from dreamerv2_tf.run import evaluate
+  from dreamerv2_tf.run import environments
   decoder = agent.world_model.heads['decoder']
   names, road = _highway(config)
   if decoder.cnn_keys:
@@ -102,9 +102,9 @@ def film(
     raise ConfigError(
         'Only images, and the vehicles that a highway shows by default, can be '
         'drawn.')
-  with evaluate.make_pool(config, evaluate.factory(config, ()), 1) as pool:
-    [episode], _ = evaluate.collect(
-        pool, functools.partial(agent.policy, mode='eval'), [options.seed])
+  with environments.make_evaluator(config, 1) as evaluator:
+    [episode], _ = evaluator(
+        functools.partial(agent.policy, mode='eval'), [options.seed])
   dreamed, distance = dream(
       agent, episode, key, options.context, options.ahead, options.seed)
   crashed = episode.get('log_crashed', np.zeros(len(dreamed))) > 0
@@ -329,11 +329,11 @@ def _actions(episode, names):
 
 def _work(arguments):
   options, overrides = parse(arguments)
-  from dreamerv2_tf.run import evaluate
+  from dreamerv2_tf.run import loading
   folder = pathlib.Path(os.path.expanduser(options.logdir))
   if options.pretrained:
     folder = pretrained.find(options.pretrained)
-  agent, config, _ = evaluate.load_agent(
+  agent, config, _ = loading.load_agent(
       folder, options.checkpoint, overrides, trust=options.trust)
   frames, fps = film(agent, config, options)
   try:

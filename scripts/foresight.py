@@ -22,7 +22,7 @@ import numpy as np
 
 from dreamerv2_tf import envs as envlib
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.data.driver import RandomPolicy
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.errors import ConfigError
 
 FLAGS = {
@@ -76,18 +76,18 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
     ConfigError: no run there, or it has no discount head.
     StateError, EnvError: see `dreamerv2 eval`.
   """
-  from dreamerv2_tf.run import evaluate
+  from dreamerv2_tf.run import environments, evaluator, loading
   folder = pathlib.Path(os.path.expanduser(options.logdir))
-  agent, config, step = evaluate.load_agent(
+  agent, config, step = loading.load_agent(
       folder, options.checkpoint, overrides, trust=options.trust)
   if not config.pred_discount:
     raise ConfigError(f'{folder} has no discount head, so it foresees no end.')
   make = functools.partial(envlib.make, config.task, config)
   seeds = range(options.seed, options.seed + options.episodes)
-  with evaluate.make_pool(config, make, config.envs) as pool:
-    episodes, _ = evaluate.collect(
-        pool, Mixture(agent, pool.act_space, options), seeds,
-        progress=evaluate.show_progress(len(seeds)))
+  with environments.make_evaluator(
+      config, config.envs, make,
+      progress=evaluator.show_progress(len(seeds))) as play:
+    episodes, _ = play(Mixture(agent, agent.act_space, options), seeds)
   parts = [
       predictions(agent, pad(episodes[i:i + ROWS]), options)
       for i in range(0, len(episodes), ROWS)]

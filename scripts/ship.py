@@ -97,9 +97,9 @@ def write(options: Config) -> pathlib.Path:
     OSError: the disk is full or the folder not writable.
   """
   from dreamerv2_tf.report import video
-  from dreamerv2_tf.run import evaluate, weights
+  from dreamerv2_tf.run import loading, weights
   folder = pathlib.Path(os.path.expanduser(options.logdir))
-  agent, config, step = evaluate.load_agent(
+  agent, config, step = loading.load_agent(
       folder, options.checkpoint, trust=options.trust)
   card = describe(folder, config, step, options)
   card['parameters'] = sum(x.size for x in agent.get_weights().values())
@@ -113,7 +113,7 @@ def write(options: Config) -> pathlib.Path:
         temp / 'config.yaml')
     weights.save(temp, agent, options.dtype)
     files.write_text(temp / weights.CARD, json.dumps(card, indent=2) + '\n')
-    agent, config, _ = evaluate.load_agent(temp, trust=options.trust)
+    agent, config, _ = loading.load_agent(temp, trust=options.trust)
     shown = Config({k: v for k, (v, _) in drive_gif.FLAGS.items()})
     try:
       frames, fps = drive_gif.film(

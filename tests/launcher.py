@@ -124,7 +124,7 @@ def serve():
   """Forks for each request, or waits for a fork; prints id or exit status."""
   from dreamerv2_tf import startup
   startup.import_tensorflow()
-  for name in 'train', 'checkpoint', 'learner', 'profile', 'evaluate':
+  for name in 'train', 'parts', 'evaluate':
     importlib.import_module(f'dreamerv2_tf.run.{name}')
   for line in sys.stdin:
     request = json.loads(line)

@@ -11,8 +11,8 @@ import time
 import numpy as np
 
 from dreamerv2_tf import cli
-from dreamerv2_tf.run import checkpoint as checkpointlib
-from dreamerv2_tf.run import train
+from dreamerv2_tf.run import environments
+from dreamerv2_tf.run import manifest as manifestlib
 from dreamerv2_tf.run.checkpoint import Checkpoints
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -74,7 +74,7 @@ def wait_for(condition, process, timeout=300):
 
 def seed_of(episode, worker=0, seed=0):
   """Scenario of a training episode."""
-  return train._seed(seed, worker, episode)
+  return environments.train_scenario(seed, worker, episode)
 
 
 def plan(folder, *faults):
@@ -154,10 +154,10 @@ def resign(path, **changes):
   """Changes a manifest and makes the checksums of its folder right again."""
   manifest = json.loads((path / 'MANIFEST.json').read_text())
   for name in manifest['files']:
-    manifest['files'][name] = checkpointlib._entry(path / name)
+    manifest['files'][name] = manifestlib.entry(path / name)
   manifest.update(changes)
   (path / 'MANIFEST.json').write_text(
-      json.dumps(checkpointlib.sign(manifest)))
+      json.dumps(manifestlib.with_checksum(manifest)))
 
 
 def tree(folder, *but):

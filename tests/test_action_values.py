@@ -1,25 +1,24 @@
 """Values of all actions, against sums made by hand."""
 
+import builders
+from builders import SEED
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from dreamerv2_tf import config as configlib
-from dreamerv2_tf import rlmath
+from dreamerv2_tf import action_values
 from dreamerv2_tf.action_values import ActionValues
-from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers
 
 F, A, N = 2, 3, 4
-SEED = tf.constant([1, 2])
 
 
 class Chain:
   """A world in which action 2 pays 1 and ends it with probability 1/2."""
 
-  def imagine(self, policy, start, is_terminal, horizon, seed, cut, first):
-    assert cut and is_terminal is None
+  def imagine(
+      self, policy, start, is_terminal, horizon, seed, stop_gradients, first):
+    assert stop_gradients and is_terminal is None
     count = start['deter'].shape[1]
     feat = tf.zeros([count, F])
     actions = [tf.zeros([count, A]), *tf.unstack(first)]
@@ -27,23 +26,20 @@ class Chain:
       actions.append(policy(feat).sample(seed=seed + i))
     action = tf.stack(actions)
     discount = 1 - 0.5 * action[..., 2]
-    return {
-        'feat': tf.zeros([horizon + 1, count, F]), 'action': action,
-        'discount': discount, 'weight': tf.ones_like(discount)}
+    return builders.dream(
+        feat=tf.zeros([horizon + 1, count, F]), action=action,
+        discount=discount, weight=tf.ones_like(discount))
 
 
-def pay(seq):
-  return seq['action'][..., 2]
+def pay(dream):
+  return dream.action[..., 2]
 
 
 def make(**settings):
-  config = configlib.resolve(['debug']).update({
-      'precision': 32, 'actor_grad': 'values', 'imag_horizon': 2,
-      'actor_ent': 0.1, '.*_opt.lr': 3e-3, 'slow_target_update': 1,
-      'slow_target_fraction': 0.1, 'imag_noise': 0.2, **settings})
-  return ActorCritic(
-      config, F, A, True, tf.Variable(0),
-      layers.Init(np.random.default_rng(0), tf.float32))
+  return builders.actor_critic(F, A, **{
+      'actor_grad': 'values', 'imag_horizon': 2, 'actor_ent': 0.1,
+      '.*_opt.lr': 3e-3, 'slow_target_update': 1, 'slow_target_fraction': 0.1,
+      'imag_noise': 0.2, '.*units': 32, **settings})
 
 
 class TestTreeBackup:
@@ -54,7 +50,7 @@ class TestTreeBackup:
   TAKEN = np.array([[8.0], [16.0]])
 
   def target(self, trace):
-    return rlmath.tree_backup(
+    return action_values.tree_backup(
         self.REWARD, self.VALUE, self.DISCOUNT, self.TAKEN,
         np.full([2, 1], trace)).numpy()[:, 0].tolist()
 
@@ -121,11 +117,11 @@ def test_the_policy_imitates_the_softmax_of_the_values(slow):
   behavior = make(slow_target=slow, discount_lambda=0.9)
   class Bandit(Chain):
     def imagine(self, *args, **kwargs):
-      seq = super().imagine(*args, **kwargs)
-      return {**seq, 'discount': 0.5 * tf.ones_like(seq['discount'])}
+      dream = super().imagine(*args, **kwargs)
+      return dream._replace(discount=0.5 * tf.ones_like(dream.discount))
   train = tf.function(lambda seed: behavior.train(
       Bandit(), {'deter': tf.zeros([1, 64, F])}, None,
-      lambda seq: 0.1 * pay(seq), seed))
+      lambda dream: 0.1 * pay(dream), seed))
   for i in range(1500):
     train(tf.constant([0, i]))
   # Gaps of 0.1 with a weight of 0.1: e times as likely as each other action.
@@ -158,15 +154,11 @@ def test_the_optimizer_of_the_critic_trains_both_networks():
 
 
 def test_continuous_actions_can_not_be_listed():
-  config = configlib.resolve(['debug']).update({'actor_grad': 'values'})
   with pytest.raises(ConfigError, match='actor_grad values tries every'):
-    ActorCritic(
-        config, F, A, False, tf.Variable(0),
-        layers.Init(np.random.default_rng(0), tf.float32))
+    builders.actor_critic(F, A, False, actor_grad='values')
 
 
 def test_networks_have_a_slow_copy_only_if_asked_for():
-  config = configlib.resolve(['debug']).update({'slow_target': False})
   values = ActionValues(
-      config, F, A, layers.Init(np.random.default_rng(0), tf.float32))
+      builders.config(slow_target=False), F, A, builders.init())
   assert not any('target' in k for k in values.get_weights())

@@ -1,70 +1,126 @@
 import math
 
+import builders
+from builders import SEED, SGD
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 
-from dreamerv2_tf import config as configlib
 from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers
 from dreamerv2_tf.tfutils import sg
 
 H, N, F, A = 4, 3, 5, 2
 LAMBDA = 0.8
-SEED = tf.constant([1, 2])
+STILL = SGD | {'lr': 0.0}
 
 
-def make(discrete=True, feat_dim=F, dtype=tf.float32, step=0, **settings):
+def make(discrete=True, **settings):
   """An actor-critic with random weights, also in the slow critic."""
-  config = configlib.resolve(['debug']).update({
-      'precision': 32, 'discount_lambda': LAMBDA, 'actor_ent': 0.3,
-      'actor.min_std': 0.1, '.*units': 6, 'imag_horizon': H, **settings})
-  behavior = ActorCritic(
-      config, feat_dim, A, discrete, tf.Variable(step, dtype=tf.int64),
-      layers.Init(np.random.default_rng(0), dtype))
+  behavior = builders.actor_critic(F, A, discrete, **{
+      'discount_lambda': LAMBDA, 'actor_ent': 0.3, 'actor.min_std': 0.1,
+      'imag_horizon': H, **settings})
   return behavior, reference.scramble(behavior)
 
 
-def make_dream(discrete=True):
+def make_dream():
   rng = np.random.default_rng(1)
-  if discrete:
-    action = np.eye(A)[rng.integers(A, size=[H + 1, N])]
-  else:
-    action = rng.uniform(-0.9, 0.9, size=[H + 1, N, A])
-  return {
-      'feat': rng.normal(size=[H + 1, N, F]), 'action': action,
-      'reward': rng.normal(size=[H + 1, N]),
-      'discount': rng.uniform(size=[H + 1, N]),
-      'weight': rng.uniform(size=[H + 1, N])}
+  normal = lambda *shape: rng.normal(size=[H + 1, N, *shape])
+  return builders.dream(
+      feat=normal(F), action=normal(A), reward=normal(),
+      discount=rng.uniform(size=[H + 1, N]),
+      weight=rng.uniform(size=[H + 1, N]), log_prob=normal(),
+      entropy=normal())
 
 
-def tensors(seq):
-  return {k: tf.cast(v, tf.float32) for k, v in seq.items()}
+def value_of(w, dream, name='target_critic'):
+  value = reference.mlp(reference.part(w, name), dream.feat.numpy())
+  return value[..., 0].astype(np.float32)
 
 
-def loss_of(behavior, seq, target, value, grad='reinforce'):
-  """Calls actor_loss after the policy has judged the actions of the dream."""
-  seq = tensors(seq)
-  dist = behavior.actor(sg(seq['feat'][:-1]))
-  action = seq['action'][1:]
-  log_prob = dist.log_prob(sg(action) if grad == 'reinforce' else action)
-  first = [[1, 0], [0, 0]]
-  return behavior.actor_loss(
-      {**seq, 'log_prob': tf.pad(log_prob, first),
-       'entropy': tf.pad(dist.entropy(), first)},
-      tf.cast(target, tf.float32), tf.cast(value, tf.float32))
+def targets(w, dream):
+  value = value_of(w, dream)
+  return tf.constant(reference.lambda_return(
+      dream.reward[:-1].numpy(), value[:-1], dream.discount[:-1].numpy(),
+      value[-1], LAMBDA), tf.float32)
 
 
-def value_of(w, seq, name='target_critic'):
-  return reference.mlp(reference.part(w, name), seq['feat'])[..., 0]
+def actor_loss(dream, target, baseline, mix=0.0, scale=0.3):
+  """Loss from the states 0 ... H - 2 one by one; NumPy."""
+  dream = [x.numpy() for x in (dream.log_prob, dream.entropy, dream.weight)]
+  log_prob, entropy, weight = dream
+  total = 0
+  for i in range(H - 1):
+    reinforce = log_prob[i + 1] * (target[i + 1] - baseline[i])
+    gain = mix * target[i + 1] + (1 - mix) * reinforce
+    total -= (weight[i] * (gain + scale * entropy[i + 1])).numpy().sum()
+  return total / ((H - 1) * N)
 
 
-def targets(w, seq):
-  value = value_of(w, seq)
-  return reference.lambda_return(
-      seq['reward'][:-1], value[:-1], seq['discount'][:-1], value[-1], LAMBDA)
+def test_targets():
+  behavior, w = make()
+  dream = make_dream()
+  target, value, metrics = behavior.target(dream)
+  want = targets(w, dream)
+  assert want.shape == (H, N)
+  np.testing.assert_allclose(target, want, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(value, value_of(w, dream), rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(
+      metrics['critic_slow'], value_of(w, dream).mean(), rtol=1e-4)
+  np.testing.assert_allclose(
+      metrics['critic_target'], want.numpy().mean(), rtol=1e-4)
+
+
+def test_without_slow_target_the_critic_itself_makes_targets():
+  behavior, w = make(slow_target=False)
+  assert not any('target_critic' in k for k in w)
+  dream = make_dream()
+  value = value_of(w, dream, 'critic')
+  np.testing.assert_allclose(
+      behavior.target(dream)[1], value, rtol=1e-4, atol=1e-5)
+  behavior.update_slow_target()
+
+
+@pytest.mark.parametrize('grad, mix', [
+    ('reinforce', 0.0), ('dynamics', 1.0), ('both', 0.25)])
+def test_actor_loss(grad, mix):
+  behavior, w = make(actor_grad=grad, actor_grad_mix=0.25)
+  dream = make_dream()
+  target, value = targets(w, dream), value_of(w, dream)
+  got, metrics = behavior.actor_loss(dream, target, tf.constant(value))
+  np.testing.assert_allclose(
+      got, actor_loss(dream, target, value, mix), rtol=1e-4)
+  np.testing.assert_allclose(
+      metrics['actor_ent'], dream.entropy[1:-1].numpy().mean(), rtol=1e-4)
+  np.testing.assert_allclose(metrics['actor_ent_scale'], 0.3)
+  assert ('actor_grad_mix' in metrics) == (grad == 'both')
+
+
+def test_the_first_target_and_the_last_two_states_are_not_used():
+  behavior, w = make()
+  dream = make_dream()
+  target, value = targets(w, dream), tf.constant(value_of(w, dream))
+
+  def loss(dream, target, value):
+    return float(behavior.actor_loss(dream, target, value)[0])
+
+  def shift(x, *rows):
+    return x + tf.reduce_sum(tf.one_hot(rows, len(x)), 0)[:, None] * 9
+
+  want = loss(dream, target, value)
+  unused = dream._replace(
+      weight=shift(dream.weight, H - 1, H),
+      log_prob=shift(dream.log_prob, 0, H),
+      entropy=shift(dream.entropy, 0, H))
+  assert loss(unused, shift(target, 0), shift(value, H - 1, H)) == want
+  for used in (
+      {'weight': shift(dream.weight, H - 2)},
+      {'log_prob': shift(dream.log_prob, H - 1)},
+      {'entropy': shift(dream.entropy, 1)}):
+    assert loss(dream._replace(**used), target, value) != want
+  assert loss(dream, shift(target, H - 1), value) != want
+  assert loss(dream, target, shift(value, H - 2)) != want
 
 
 def policy_terms(w, feat, action, discrete):
@@ -82,179 +138,93 @@ def policy_terms(w, feat, action, discrete):
       reference.trunc_normal_entropy(loc, scale).sum(-1))
 
 
-def actor_loss(w, seq, target, grad, mix=0.0, scale=0.3, discrete=True,
-               baseline=None):
-  """Loss from the states 0 … H - 2 one by one; NumPy."""
-  logp, entropy = policy_terms(
-      w, seq['feat'][:-2], seq['action'][1:-1], discrete)
-  value = value_of(w, seq) if baseline is None else baseline
-  total = 0
-  for i in range(H - 1):
-    reinforce = logp[i] * (target[i + 1] - value[i])
-    gain = {
-        'reinforce': reinforce, 'dynamics': target[i + 1],
-        'both': mix * target[i + 1] + (1 - mix) * reinforce}[grad]
-    total -= (seq['weight'][i] * (gain + scale * entropy[i])).sum()
-  return total / ((H - 1) * N)
-
-
-def test_targets():
-  behavior, w = make()
-  seq = make_dream()
-  target, value, metrics = behavior.target(tensors(seq))
-  want = targets(w, seq)
-  assert want.shape == (H, N)
-  np.testing.assert_allclose(target, want, rtol=1e-4, atol=1e-5)
-  np.testing.assert_allclose(value, value_of(w, seq), rtol=1e-4, atol=1e-5)
-  np.testing.assert_allclose(metrics['critic_slow'], value_of(w, seq).mean(),
-                             rtol=1e-4)
-  np.testing.assert_allclose(metrics['critic_target'], want.mean(), rtol=1e-4)
-
-
-def test_without_slow_target_the_critic_itself_makes_targets():
-  behavior, w = make(slow_target=False)
-  assert not any('target_critic' in k for k in w)
-  seq = make_dream()
-  value = value_of(w, seq, 'critic')
-  np.testing.assert_allclose(
-      behavior.target(tensors(seq))[1], value, rtol=1e-4, atol=1e-5)
-  behavior.update_slow_target()
-
-
 @pytest.mark.parametrize('discrete', [True, False])
-@pytest.mark.parametrize('grad', ['reinforce', 'dynamics', 'both'])
-def test_actor_loss(grad, discrete):
-  behavior, w = make(discrete, actor_grad=grad, actor_grad_mix=0.25)
-  seq = make_dream(discrete)
-  target = targets(w, seq)
-  got, metrics = loss_of(behavior, seq, target, value_of(w, seq), grad)
-  want = actor_loss(w, seq, target, grad, 0.25, discrete=discrete)
-  np.testing.assert_allclose(got, want, rtol=1e-4)
-  entropy = policy_terms(
-      w, seq['feat'][:-2], seq['action'][1:-1], discrete)[1].mean()
-  np.testing.assert_allclose(metrics['actor_ent'], entropy, rtol=1e-4)
-  np.testing.assert_allclose(metrics['actor_ent_scale'], 0.3)
-  assert ('actor_grad_mix' in metrics) == (grad == 'both')
-
-
-def test_the_first_target_and_the_last_two_states_are_not_used():
-  behavior, w = make()
-  seq = make_dream()
-  inputs = [targets(w, seq), value_of(w, seq)]
-
-  def loss(seq, target, value):
-    return float(loss_of(behavior, seq, target, value)[0])
-
-  want = loss(seq, *inputs)
-  seq['feat'][-2:] += 9
-  seq['weight'][-2:] += 9
-  seq['action'][[0, -1]] = seq['action'][[0, -1], :, ::-1]
-  target = inputs[0] + np.array([9.0] + [0.0] * (H - 1), 'f')[:, None]
-  value = inputs[1] + np.array([0.0] * (H - 1) + [9.0] * 2, 'f')[:, None]
-  assert loss(seq, target, value) == want
-  seq['weight'][-3] += 9
-  assert loss(seq, target, value) != want
-
-
-@pytest.mark.parametrize('discrete, grad', [
-    (True, 'reinforce'), (False, 'reinforce'), (False, 'both')])
-def test_actor_gradient_equals_finite_differences(discrete, grad):
-  behavior, w = make(discrete, actor_grad=grad, actor_grad_mix=0.25)
-  seq = make_dream(discrete)
-  target, value = targets(w, seq), value_of(w, seq)
+def test_gradients_of_the_policy_equal_finite_differences(discrete):
+  behavior, w = make(discrete)
+  rng = np.random.default_rng(1)
+  feat, gain = rng.normal(size=[N, F]), rng.normal(size=[N])
+  action = rng.uniform(-0.9, 0.9, [N, A])
+  if discrete:
+    action = np.eye(A)[rng.integers(A, size=N)]
+  want = lambda w: (np.array(policy_terms(w, feat, action, discrete))
+                    * [gain, np.full(N, 0.3)]).sum()
   variables = behavior.actor.named_variables()
   with tf.GradientTape() as tape:
-    loss, _ = loss_of(behavior, seq, target, value, grad)
-  grads = tape.gradient(loss, variables)
+    dist = behavior.actor(tf.constant(feat, tf.float32))
+    total = tf.reduce_sum(
+        dist.log_prob(tf.constant(action, tf.float32)) * gain.astype('f')
+        + 0.3 * dist.entropy())
+  np.testing.assert_allclose(total, want(w), rtol=1e-4)
+  grads = tape.gradient(total, variables)
   for path in ('dense0/kernel', 'out/out/bias'):
-    got = grads[path].numpy().ravel()
     for index in range(2):
       shifted = []
       for shift in (1e-4, -1e-4):
         copy = {k: v.copy() for k, v in w.items()}
         copy[f'actor/{path}'].ravel()[index] += shift
-        shifted.append(actor_loss(
-            copy, seq, target, grad, 0.25, discrete=discrete))
-      want = (shifted[0] - shifted[1]) / 2e-4
-      np.testing.assert_allclose(got[index], want, rtol=2e-3, atol=1e-4)
+        shifted.append(want(copy))
+      np.testing.assert_allclose(
+          grads[path].numpy().ravel()[index],
+          (shifted[0] - shifted[1]) / 2e-4, rtol=2e-3, atol=1e-4)
 
 
-def test_reinforce_stops_gradients_of_targets_and_actions():
-  seq = tensors(make_dream(False))
-  for grad, flows in (('reinforce', False), ('dynamics', True)):
-    behavior, _ = make(False, actor_grad=grad)
-    with tf.GradientTape() as tape:
-      tape.watch(seq)
-      target, value, _ = behavior.target(seq)
-      loss, _ = loss_of(behavior, seq, target, value, grad)
-    grads = tape.gradient(loss, seq)
-    assert (grads['reward'] is not None) == flows
-    assert (grads['discount'] is not None) == flows
-    # Values, but not the policy, see the features.
-    assert (grads['feat'] is not None) == flows
-    assert grads['action'] is None and grads['weight'] is None
-
-
-def test_both_judges_actions_by_their_log_probability():
-  behavior, w = make(False, actor_grad='both', actor_grad_mix=0.0)
-  seq = make_dream(False)
-  target, value = targets(w, seq), value_of(w, seq)
-  inputs = tensors(seq)
+@pytest.mark.parametrize('grad, flows', [
+    ('reinforce', False), ('dynamics', True)])
+def test_reinforce_stops_the_gradients_of_the_dream(grad, flows):
+  behavior, _ = make(False, actor_grad=grad)
+  dream = make_dream()
+  fields = {k: getattr(dream, k) for k in (
+      'reward', 'discount', 'feat', 'action', 'weight', 'log_prob')}
   with tf.GradientTape() as tape:
-    tape.watch(inputs)
-    loss, _ = loss_of(behavior, inputs, target, value, 'both')
-  got = tape.gradient(loss, inputs['action']).numpy()
-  shifted = []
-  for shift in (1e-4, -1e-4):
-    action = seq['action'].copy()
-    action[2, 1, 0] += shift
-    shifted.append(actor_loss(
-        w, seq | {'action': action}, target, 'both', discrete=False))
-  np.testing.assert_allclose(
-      got[2, 1, 0], (shifted[0] - shifted[1]) / 2e-4, rtol=1e-3)
-  assert not got[0].any() and not got[-1].any()
+    tape.watch(fields)
+    target, value, _ = behavior.target(dream)
+    loss, _ = behavior.actor_loss(dream, target, value)
+  reach = {k for k, v in tape.gradient(loss, fields).items() if v is not None}
+  # Values see the features.
+  assert reach == ({'reward', 'discount', 'feat'} if flows else {'log_prob'})
 
 
 def test_scales_follow_schedules_of_the_step():
   behavior, w = make(
       False, step=25, actor_grad='both', actor_ent='linear(1,0,100)',
       actor_grad_mix='warmup(50, 0.2)')
-  seq = make_dream(False)
-  target, value = targets(w, seq), value_of(w, seq)
-  got, metrics = loss_of(behavior, seq, target, value, 'both')
+  dream = make_dream()
+  target, value = targets(w, dream), value_of(w, dream)
+  got, metrics = behavior.actor_loss(dream, target, tf.constant(value))
   np.testing.assert_allclose(metrics['actor_ent_scale'], 0.75)
   np.testing.assert_allclose(metrics['actor_grad_mix'], 0.1)
-  want = actor_loss(w, seq, target, 'both', 0.1, 0.75, discrete=False)
-  np.testing.assert_allclose(got, want, rtol=1e-4)
+  np.testing.assert_allclose(
+      got, actor_loss(dream, target, value, 0.1, 0.75), rtol=1e-4)
 
 
 @pytest.mark.parametrize('slow', [True, False])
 def test_baseline(slow):
   behavior, w = make(slow_baseline=slow)
-  seq = make_dream()
-  target = targets(w, seq)
-  got, _ = loss_of(behavior, seq, target, value_of(w, seq))
-  baseline = value_of(w, seq, 'target_critic' if slow else 'critic')
-  want = actor_loss(w, seq, target, 'reinforce', baseline=baseline)
-  np.testing.assert_allclose(got, want, rtol=1e-4)
+  dream = make_dream()
+  target = targets(w, dream)
+  got, _ = behavior.actor_loss(
+      dream, target, tf.constant(value_of(w, dream)))
+  baseline = value_of(w, dream, 'target_critic' if slow else 'critic')
+  np.testing.assert_allclose(
+      got, actor_loss(dream, target, baseline), rtol=1e-4)
 
 
 def test_critic_loss():
   behavior, w = make()
-  seq = make_dream()
-  target = targets(w, seq)
-  value = value_of(w, seq, 'critic')
-  inputs = tensors(seq), tf.constant(target, tf.float32)
+  dream = make_dream()
+  target = targets(w, dream)
+  value = value_of(w, dream, 'critic')
+  inputs = {'feat': dream.feat, 'weight': dream.weight, 'target': target}
   with tf.GradientTape() as tape:
     tape.watch(inputs)
-    loss, metrics = behavior.critic_loss(*inputs)
-  logp = reference.normal_logp(target, value[:-1])
+    loss, metrics = behavior.critic_loss(dream, target)
+  logp = reference.normal_logp(target.numpy(), value[:-1])
   np.testing.assert_allclose(
-      loss, -(seq['weight'][:-1] * logp).mean(), rtol=1e-5)
+      loss, -(dream.weight[:-1].numpy() * logp).mean(), rtol=1e-5)
   np.testing.assert_allclose(
       metrics['critic'], value[:-1].mean(), rtol=1e-4)
   grads = tape.gradient(loss, inputs)  # It is the critic alone that learns.
-  assert all(g is None for g in tf.nest.flatten(grads))
+  assert all(g is None for g in grads.values())
 
 
 def set_critic(behavior, value):
@@ -294,10 +264,7 @@ def test_slow_critic_moves_by_a_fraction_but_starts_complete():
 
 
 def test_slow_critic_starts_as_a_copy():
-  config = configlib.resolve(['debug'])
-  behavior = ActorCritic(
-      config, F, A, True, tf.Variable(0),
-      layers.Init(np.random.default_rng(0)))
+  behavior = builders.actor_critic(F, A)
   fast, slow = (
       x.get_weights() for x in (behavior.critic, behavior.target_critic))
   assert any(v.any() for v in fast.values())
@@ -314,23 +281,26 @@ class LineWorld:
   def __init__(self, discount):
     self._discount = discount
 
-  def imagine(self, policy, start, is_terminal, horizon, seed, cut):
+  def imagine(self, policy, start, is_terminal, horizon, seed, stop_gradients):
     feat = tf.zeros([N, F])
     actions, terms = [tf.zeros([N, A])], [tf.zeros([2, N])]
     for i in range(horizon):
       dist = policy(feat)
       actions.append(dist.sample(seed=seed + i))
-      judged = sg(actions[-1]) if cut else actions[-1]
+      judged = sg(actions[-1]) if stop_gradients else actions[-1]
       terms.append([dist.log_prob(judged), dist.entropy()])
     action = tf.stack(actions)
     log_prob, entropy = tf.unstack(tf.stack(terms), axis=1)
     discount = self._discount * tf.ones([horizon + 1, N])
     weight = tf.math.cumprod(discount, 0, exclusive=True)
-    return {
-        'feat': tf.stack([feat] * (horizon + 1)), 'action': action,
-        'deter': tf.cumsum(tf.reduce_sum(action, -1)),
-        'discount': discount, 'weight': weight, 'log_prob': log_prob,
-        'entropy': entropy}
+    return builders.dream(
+        state={'deter': tf.cumsum(tf.reduce_sum(action, -1))},
+        feat=tf.stack([feat] * (horizon + 1)), action=action,
+        discount=discount, weight=weight, log_prob=log_prob, entropy=entropy)
+
+
+def position(dream):
+  return dream.state['deter']
 
 
 def test_dynamics_gradient_flows_through_the_dream_by_hand():
@@ -339,13 +309,12 @@ def test_dynamics_gradient_flows_through_the_dream_by_hand():
   gamma, bias = 0.5, np.array([0.3, -0.4])
   behavior, w = make(
       False, imag_horizon=3, discount_lambda=1.0, actor_ent=0.0,
-      actor_opt={'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0},
-      critic_opt={'opt': 'sgd', 'lr': 0.0, 'clip': 0.0, 'wd': 0.0})
+      actor_opt=SGD, critic_opt=STILL)
   w = {k: np.zeros_like(v) for k, v in w.items()} | {
       'actor/out/out/bias': bias, 'rewnorm/mag': np.array(1.0)}
   behavior.set_weights(w)
   metrics = behavior.train(
-      LineWorld(gamma), {}, None, lambda seq: seq['deter'], SEED)
+      LineWorld(gamma), {}, None, position, SEED)
   slope = 1 - np.tanh(bias) ** 2  # Of the mean, tanh(bias).
   first, second = slope * (1 + gamma * 2), slope * 2
   grad = -(first + gamma * second) / 2  # Weights 1 and gamma; mean of two.
@@ -358,15 +327,14 @@ def test_reinforce_gradient_by_hand():
   # A bandit: reward 1 for action 0.
   behavior, w = make(
       True, imag_horizon=2, discount_lambda=1.0, actor_ent=0.0,
-      actor_opt={'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0},
-      critic_opt={'opt': 'sgd', 'lr': 0.0, 'clip': 0.0, 'wd': 0.0})
+      actor_opt=SGD, critic_opt=STILL)
   behavior.set_weights({k: np.zeros_like(v) for k, v in w.items()} | {
       'rewnorm/mag': np.array(1.0)})
   dreams = []
 
-  def reward(seq):
-    dreams.append(seq['action'].numpy())
-    return seq['action'][..., 0]
+  def reward(dream):
+    dreams.append(dream.action.numpy())
+    return dream.action[..., 0]
 
   behavior.train(LineWorld(0.5), {}, None, reward, SEED)
   # Only state 0 makes a loss: log p(a1) * (t1 - v0), t1 = r1, v = 0.
@@ -378,7 +346,7 @@ def test_reinforce_gradient_by_hand():
 
 def test_training_touches_actor_and_critic_and_copies_the_critic():
   behavior, before = make(False)
-  behavior.train(LineWorld(0.5), {}, None, lambda seq: seq['deter'], SEED)
+  behavior.train(LineWorld(0.5), {}, None, position, SEED)
   after = behavior.get_weights()
   for path in before:
     moved = not np.allclose(after[path], before[path], rtol=1e-6, atol=0)
@@ -397,7 +365,9 @@ class Bandit:
   def __init__(self):
     self.starts = []
 
-  def imagine(self, policy, start, is_terminal, horizon, seed, cut, first=None):
+  def imagine(
+      self, policy, start, is_terminal, horizon, seed, stop_gradients,
+      first=None):
     start = tf.reshape(start['deter'], [-1, F])
     self.starts.append((start.numpy(), is_terminal))
     count = start.shape[0]
@@ -407,16 +377,16 @@ class Bandit:
     if first is not None:
       action[1:1 + len(first)] = tf.unstack(first)
     ones = tf.ones([horizon + 1, count])
-    return {
-        'feat': tf.stack([start] * (horizon + 1)), 'deter': tf.stack(
-            [start] * (horizon + 1)), 'action': tf.stack(action),
-        'discount': ones, 'weight': ones * 0.5, 'log_prob': ones * 0,
-        'entropy': ones * 0}
+    feat = tf.stack([start] * (horizon + 1))
+    return builders.dream(
+        state={'deter': feat}, feat=feat, action=tf.stack(action),
+        discount=ones, weight=ones * 0.5, log_prob=ones * 0,
+        entropy=ones * 0)
 
 
-def payoff(seq):
+def payoff(dream):
   """Action 1 pays 0.3."""
-  return 0.3 * seq['action'][..., 1]
+  return 0.3 * dream.action[..., 1]
 
 
 def make_bandit_player(**settings):
@@ -458,10 +428,10 @@ def set_actor(behavior, logits):
 def lookahead_slope(behavior, logits):
   """The negative gradient of the loss to the bias of the logits."""
   set_actor(behavior, logits)
-  seq = Bandit().imagine(
+  dream = Bandit().imagine(
       behavior.actor, make_states(N), None, H, SEED, True)
   with tf.GradientTape() as tape:
-    loss, metrics = behavior.lookahead_loss(Bandit(), seq, payoff, SEED)
+    loss, metrics = behavior.lookahead_loss(Bandit(), dream, payoff, SEED)
   np.testing.assert_allclose(metrics['lookahead_gain'], 0.15, rtol=1e-5)
   return -tape.gradient(loss, behavior.actor.out.out.bias).numpy()
 
@@ -519,7 +489,7 @@ def test_lookahead_needs_actions_that_can_be_listed():
 def test_rewards_are_normalised():
   behavior, _ = make(reward_norm={'momentum': 0.0, 'scale': 2.0})
   metrics = behavior.train(
-      LineWorld(0.5), {}, None, lambda seq: tf.fill([H + 1, N], 8.0), SEED)
+      LineWorld(0.5), {}, None, lambda dream: tf.fill([H + 1, N], 8.0), SEED)
   np.testing.assert_allclose(metrics['reward_mean'], 8)
   np.testing.assert_allclose(metrics['reward_normed_mean'], 2)
 
@@ -532,7 +502,7 @@ def test_auto_fits_the_actions():
         if k.startswith('out/')}
     assert got == names
     metrics = behavior.train(
-        LineWorld(0.5), {}, None, lambda seq: seq['deter'], SEED)
+        LineWorld(0.5), {}, None, position, SEED)
     assert math.isfinite(metrics['actor_loss'])
 
 
@@ -542,16 +512,13 @@ def test_auto_fits_the_actions():
     ('onehot', False, 'Use auto or trunc_normal or tanh_normal.'),
     ('normal', False, 'continuous, in .-1, 1.. Use auto or trunc')])
 def test_distribution_that_the_actions_do_not_allow(dist, discrete, message):
-  config = configlib.resolve(['debug'], ['--actor.dist', dist])
   with pytest.raises(ConfigError, match=message) as info:
-    ActorCritic(config, F, A, discrete, tf.Variable(0),
-                layers.Init(np.random.default_rng(0)))
+    make(discrete, **{'actor.dist': dist})
   assert f"actor.dist is '{dist}', but" in str(info.value)
 
 
 def test_unknown_gradient():
-  config = configlib.resolve(['debug'])
+  config = builders.config()
   config = type(config)(config.to_dict() | {'actor_grad': 'reparam'})
   with pytest.raises(ConfigError, match="lookahead, values but is 'reparam'"):
-    ActorCritic(config, F, A, True, tf.Variable(0),
-                layers.Init(np.random.default_rng(0)))
+    ActorCritic(config, F, A, True, tf.Variable(0), builders.init())

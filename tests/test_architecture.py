@@ -12,7 +12,10 @@ PACKAGE = pathlib.Path(dreamerv2_tf.__file__).resolve().parent
 # A module imports from its own line or from earlier ones.
 LAYERS = [
     ['errors', 'files'],
-    ['schema', 'yamlfile', 'config', 'startup'],
+    ['schema', 'yamlfile', 'startup'],
+    ['settings', 'presets'],
+    ['config'],
+    ['helptext'],
     ['pretrained'],
     ['report'],
     ['envs'],
@@ -45,8 +48,11 @@ FORBIDDEN = {
 
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
-    'errors', 'files', 'schema', 'yamlfile', 'config', 'startup', 'pretrained',
-    'report', 'envs', 'data', 'cli', '__init__', '__main__'}
+    'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
+    'config', 'helptext', 'pretrained', 'report', 'envs', 'data', 'cli',
+    '__init__', '__main__'}
+# Of the package `run`, imported before the environments are started.
+BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
@@ -93,7 +99,7 @@ def test_the_walk_sees_imports():
   assert ('dreamerv2_tf', 'startup') in found and ('re', None) in found
   assert {'run', 'config', 'errors'} <= set(own_imports(PACKAGE / 'cli.py'))
   assert set(own_imports(PACKAGE / 'config.py')) == {
-      'files', 'schema', 'yamlfile', 'errors'}
+      'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings'}
 
 
 @pytest.mark.parametrize('path', MODULES, ids=module_id)
@@ -147,6 +153,7 @@ def test_light_modules_load_no_tensorflow(python):
   names = ['.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts)
            for path in MODULES if unit(path) in NO_TENSORFLOW]
   names = [x.removesuffix('.__init__') for x in names if '__main__' not in x]
+  names += [f'dreamerv2_tf.run.{name}' for name in sorted(BEFORE_WORKERS)]
   program = (
       'import importlib, sys\n'
       'for name in sys.argv[1:]:\n'

@@ -123,6 +123,7 @@ def test_a_run_of_no_task_is_not_begun(
     (['--break_lock'], "Unknown key 'break_lock'. Did you mean 'break-lock'"),
     (['--rssm.dter', '3'], "Did you mean 'rssm.deter'"),
     (['--logdir'], "'--logdir' needs a value"),
+    (['--help', 'deter'], "Unknown key 'deter'. Did you mean 'rssm.deter'?"),
     (['eval'], 'eval needs the folder of a run: --logdir DIR, or an agent'),
     (['eval', '--logdir', 'a', '--pretrained', 'b'], 'give one of them'),
     (['eval', '--pretrained', 'no_such'],
@@ -214,6 +215,34 @@ def test_help_lists_every_key_with_its_value(capsys):
   assert '--rssm.deter 32 ' in out and 'World model\n' in out
   assert 'type: ' in out and '--env.config {observation' in out
   assert max(map(len, re.sub('.*env.config.*', '', out).split('\n'))) <= 100
+
+
+def test_help_of_some_keys_says_all_that_is_known_of_them(capsys):
+  assert cli.main([
+      '--configs', 'highway', '--help', 'kl', 'rssm.norm', '--seed', '3']) == 0
+  out = capsys.readouterr().out
+  for key in ('free', 'forward', 'balance', 'free_avg'):
+    assert f'--kl.{key} ' in out
+  assert out.endswith(
+      '--kl.free_avg True\n'
+      '    Free nats hold for the average instead of each state.\n'
+      '    True or False.\n'
+      "--rssm.norm 'none'\n    Normalisation.\n"
+      '    One of none, layer. A run folder keeps it.\n')
+  assert 'A finite number in [0, 1].\n' in out
+  assert cli.main(['--help', 'env.config.lanes_count', '.*_opt.wd']) == 0
+  out = capsys.readouterr().out
+  assert re.findall(r'^--(\S+)', out, re.M) == [
+      'env.config', 'model_opt.wd', 'actor_opt.wd', 'critic_opt.wd',
+      'expl_opt.wd']
+
+
+def test_help_shows_ranges_choices_and_what_a_run_keeps(capsys):
+  assert cli.main(['--help']) == 0
+  out = ' '.join(capsys.readouterr().out.split())
+  assert 'Units of the deterministic state. At least 1; fixed. --' in out
+  assert 'trains the prior. In [0, 1]. --' in out
+  assert 'Normalisation. One of none, layer; fixed. --' in out
 
 
 def test_help_of_eval(capsys):

@@ -91,12 +91,13 @@ def test_lists_and_bare_flags():
 
 
 @pytest.mark.parametrize('overrides, message', [
-    (['--rssm.deter', '2.5'], "'rssm.deter' must be a whole number such as "
-                              "1024 but is '2.5'"),
-    (['--rssm.deter', 'True'], "whole number such as 1024 but is 'True'"),
+    (['--rssm.deter', '2.5'], "'rssm.deter' must be a whole number of at least "
+                              "1 such as 1024 but is '2.5'"),
+    (['--rssm.deter', 'True'], "at least 1 such as 1024 but is 'True'"),
     (['--steps', '1e30'], 'whole number'),
     (['--steps', 'nan'], 'whole number'),
-    (['--discount', 'high'], "finite number such as 0.99 but is 'high'"),
+    (['--discount', 'high'],
+     r"finite number in \[0, 1\] such as 0.99 but is 'high'"),
     (['--discount', 'inf'], 'finite number'),
     (['--deterministic', '1'], "True or False but is '1'"),
     (['--render_size', '84', 'x'], "'render_size' must be a whole number"),
@@ -125,6 +126,11 @@ def test_lists_and_bare_flags():
     (['--encoder.cnn_kernels', '4,0'], "'encoder.cnn_kernels' must be at leas"),
     (['--discount', '1.5'], r"'discount' must be in \[0, 1\] but is 1.5"),
     (['--env_timeout', '0'], "'env_timeout' must be above 0"),
+    (['--env_timeout', 'x'], 'a finite number above 0 such as 60.0 but is'),
+    (['--slow_target_fraction', '0'], r'must be in \(0, 1\] but is 0.0'),
+    (['--model_opt.wd', '1'], r"'model_opt.wd' must be in \[0, 1\) but is 1.0"),
+    (['--rssm.norm', 'batch'], "must be one of none, layer but is 'batch'"),
+    (['--critic.dist', 'onehott'], "Did you mean 'onehot'"),
     (['--replay.maxlen', '3'], r'at least replay.minlen \(50\) but is 3'),
     (['--decoder.mlp_keys', '('], 'must be a regular expression'),
     *((['--profile', text], (
@@ -161,6 +167,25 @@ def test_presets_merge_in_order_and_flags_win():
   assert resolve(['highway,debug']) == resolve(['highway', 'debug'])
   flags = ['--rssm.deter', '7', '--rssm.deter', '8']
   assert resolve(['highway', 'debug'], flags).rssm.deter == 8
+
+
+def test_a_number_may_follow_a_schedule():
+  assert resolve(['highway']).actor_ent == 'linear(3e-2,3e-3,1e4)'
+  assert resolve(['highway', 'atari']).actor_ent == 1e-3
+
+
+def test_flags_of_commands_know_nothing_of_settings_with_their_names():
+  flags = {
+      'precision': (0.8, ''), 'steps': ((1, 5), ''), 'envs': (0, ''),
+      'jit': (False, '')}
+  options, presets, others = configlib.parse(flags, [
+      '--precision', '0.9', '--steps', '2,3', '--jit', '--seed', '1',
+      '--configs', 'debug'])
+  assert options.to_dict() == {
+      'precision': 0.9, 'steps': [2, 3], 'envs': 0, 'jit': True}
+  assert (presets, others) == (['debug'], ['--seed', '1'])
+  with pytest.raises(ConfigError, match='a whole number such as 0 but is'):
+    configlib.parse(flags, ['--envs', 'many'])
 
 
 def test_base_replaces_the_defaults():
@@ -231,16 +256,6 @@ def test_presets_and_their_values():
   assert highway.env.config.observation.type == 'GrayscaleObservation'
   assert resolve(['highway_kinematics']).env.obs_scale == (
       1.0, 15.0, 2.5, 20.0, 80.0)
-
-
-def test_every_key_has_a_description():
-  presets, groups = configlib.describe()
-  described = [key for keys in groups.values() for key in keys]
-  assert described == list(resolve([]).flat)
-  texts = [*presets.values(), *(x for y in groups.values() for x in y.values())]
-  assert list(presets) == PRESETS[1:] and all(texts)
-  assert groups['Replay']['replay.capacity'] == (
-      'Steps kept; the oldest episodes are dropped; 0: all.')
 
 
 def test_keys_of_other_versions_are_left_out(tmp_path, caplog):

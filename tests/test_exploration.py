@@ -1,44 +1,27 @@
-import gymnasium as gym
+import builders
+from builders import SEED, SGD, A, B, T, tensors
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 
-from dreamerv2_tf import config as configlib
 from dreamerv2_tf import exploration
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers
-from dreamerv2_tf.world_model import WorldModel
 
-B, T, A, V = 2, 4, 3, 5
 STOCH, DETER = 3 * 4, 6
 FEAT = STOCH + DETER
-SEED = tf.constant([1, 2])
-SGD = {'opt': 'sgd', 'lr': 1.0, 'clip': 0.0, 'wd': 0.0}
 
 
 def make(cls, discrete=True, scramble=True, **settings):
   """A behaviour, its weights and the world model it explores."""
-  config = configlib.resolve(['debug']).update({
-      'precision': 32, 'expl_behavior': cls.__name__,
-      'rssm': {'hidden': 6, 'deter': DETER, 'stoch': 3, 'discrete': 4},
-      '.*mlp_layers': [7], '.*units': 6, 'imag_horizon': 3, **settings})
-  init = layers.Init(np.random.default_rng(0))
-  space = {'vector': gym.spaces.Box(-1, 1, (V,), np.float32)}
-  model = WorldModel(config, space, A, init)
-  behavior = cls(config, model, A, discrete, tf.Variable(0), init)
+  behavior, model = builders.explorer(cls, discrete, **{
+      'rssm.deter': DETER, '.*mlp_layers': [7], **settings})
   weights = reference.scramble(behavior) if scramble else {}
   return behavior, weights, model
 
 
 def make_batch():
-  rng = np.random.default_rng(1)
-  flags = np.zeros([B, T], bool)
-  return {k: tf.constant(v) for k, v in {
-      'vector': rng.normal(size=[B, T, V]).astype('f'),
-      'action': np.eye(A, dtype='f')[rng.integers(A, size=[B, T])],
-      'reward': rng.normal(size=[B, T]).astype('f'), 'is_first': flags,
-      'is_last': flags, 'is_terminal': flags}.items()}
+  return tensors(builders.batch(first=()))
 
 
 def make_outputs(model):
@@ -47,9 +30,8 @@ def make_outputs(model):
 
 def make_dream():
   rng = np.random.default_rng(2)
-  return {
-      'feat': rng.normal(size=[4, 8, FEAT]).astype('f'),
-      'action': rng.normal(size=[4, 8, A]).astype('f')}
+  return builders.dream(
+      feat=rng.normal(size=[4, 8, FEAT]), action=rng.normal(size=[4, 8, A]))
 
 
 def predictions(w, inputs):
@@ -71,7 +53,7 @@ def test_random_actions_are_uniform(discrete):
     assert np.abs(draws).max() <= 1
     np.testing.assert_allclose(draws.mean(0), 0, atol=0.03)
     np.testing.assert_allclose(draws.std(0), 1 / np.sqrt(3), atol=0.02)
-  assert behavior.train(model, {}, {}, SEED) == {}
+  assert behavior.train(model, None, {}, SEED) == {}
 
 
 @pytest.mark.parametrize('target, width, offset', [
@@ -84,12 +66,12 @@ def test_ensemble_predicts_the_target_steps_ahead(target, width, offset):
   batch, outputs = make_batch(), make_outputs(model)
   metrics = behavior.train(model, outputs, batch, SEED)
   want = {
-      'embed': outputs['embed'], 'feat': outputs['feat'],
-      'deter': outputs['post']['deter'],
-      'stoch': tf.reshape(outputs['post']['stoch'], [B, T, STOCH]),
+      'embed': outputs.embed, 'feat': outputs.feat,
+      'deter': outputs.post['deter'],
+      'stoch': tf.reshape(outputs.post['stoch'], [B, T, STOCH]),
   }[target].numpy()[:, offset:]
   inputs = np.concatenate(
-      [outputs['feat'], batch['action']], -1)[:, :T - offset]
+      [outputs.feat, batch['action']], -1)[:, :T - offset]
   preds = predictions(w, inputs)
   assert preds.shape == (3, B, T - offset, width)
   logp = reference.normal_logp(want, preds).sum(-1)
@@ -115,20 +97,20 @@ def test_ensemble_predicts_nothing_beyond_the_end_of_an_episode(offset, kept):
   batch = make_batch() | {'is_first': tf.constant(first)}
   outputs = model.loss(batch, None, SEED)[2]
   metrics = behavior.train(model, outputs, batch, SEED)
-  want = outputs['post']['deter'].numpy()[:, offset:]
+  want = outputs.post['deter'].numpy()[:, offset:]
   inputs = np.concatenate(
-      [outputs['feat'], batch['action']], -1)[:, :T - offset]
+      [outputs.feat, batch['action']], -1)[:, :T - offset]
   logp = reference.normal_logp(want, predictions(w, inputs)).sum(-1)
   np.testing.assert_allclose(
       metrics['expl_loss'], -logp[:, np.bool_(kept)].mean(1).sum(), rtol=1e-4)
 
 
-def intrinsic_reward(behavior, seq, model):
+def intrinsic_reward(behavior, dream, model):
   """What the behaviour's actor-critic gets as the reward of a dream."""
   rewards = []
   behavior.actor_critic.train = (
       lambda model, start, terminal, reward, seed: rewards.append(
-          reward({k: tf.constant(v) for k, v in seq.items()})) or {})
+          reward(dream)) or {})
   behavior.train(model, make_outputs(model), make_batch(), SEED)
   return rewards[0].numpy()
 
@@ -141,17 +123,17 @@ def test_reward_is_the_disagreement_of_the_ensemble(settings):
   behavior, w, model = make(
       exploration.Plan2Explore, disag_models=3, expl_opt=still, **settings)
   model_weights = reference.scramble(model, 5)
-  seq = make_dream()
-  got = intrinsic_reward(behavior, seq, model)
-  inputs = seq['feat']
+  dream = make_dream()
+  got = intrinsic_reward(behavior, dream, model)
+  inputs = dream.feat
   if settings.get('disag_action_cond', True):
-    inputs = np.concatenate([seq['feat'], seq['action']], -1)
+    inputs = np.concatenate([dream.feat, dream.action], -1)
   want = predictions(w, inputs).std(0).mean(-1)
   if settings.get('disag_log'):
     want = np.log(want)
   want = settings.get('expl_intr_scale', 1) * want
   extrinsic = reference.mlp(
-      reference.part(model_weights, 'heads/reward'), seq['feat'])[..., 0]
+      reference.part(model_weights, 'heads/reward'), dream.feat)[..., 0]
   want += settings.get('expl_extr_scale', 0) * extrinsic
   np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
@@ -161,10 +143,10 @@ def test_intrinsic_rewards_are_normalised_once():
   behavior, w, model = make(
       exploration.Plan2Explore, disag_models=3, expl_opt=still,
       expl_reward_norm={'momentum': 0.0, 'scale': 3.0})
-  seq = make_dream()
-  got = intrinsic_reward(behavior, seq, model)
+  dream = make_dream()
+  got = intrinsic_reward(behavior, dream, model)
   want = predictions(
-      w, np.concatenate([seq['feat'], seq['action']], -1)).std(0).mean(-1)
+      w, np.concatenate([dream.feat, dream.action], -1)).std(0).mean(-1)
   np.testing.assert_allclose(got, 3 * want / want.mean(), rtol=1e-3)
 
 
@@ -172,11 +154,11 @@ def test_intrinsic_rewards_are_normalised_once():
 def test_model_loss_learns_the_loss_and_seeks_it(name):
   behavior, w, model = make(
       exploration.ModelLoss, expl_model_loss=name, expl_opt=SGD)
-  outputs, seq = make_outputs(model), make_dream()
+  outputs, dream = make_outputs(model), make_dream()
   head = reference.part(w, 'head')
-  target = {'kl': outputs['kl'], **{
-      k: -v for k, v in outputs['likes'].items()}}[name].numpy()
-  pred = reference.mlp(head, outputs['feat'].numpy())[..., 0]
+  target = {'kl': outputs.kl, **{
+      k: -v for k, v in outputs.likes.items()}}[name].numpy()
+  pred = reference.mlp(head, outputs.feat.numpy())[..., 0]
   metrics = behavior.train(model, outputs, make_batch(), SEED)
   np.testing.assert_allclose(
       metrics['expl_loss'], -reference.normal_logp(target, pred).mean(),
@@ -188,9 +170,9 @@ def test_model_loss_learns_the_loss_and_seeks_it(name):
   behavior, w, model = make(
       exploration.ModelLoss, expl_model_loss=name,
       expl_opt=SGD | {'lr': 0.0})
-  got = intrinsic_reward(behavior, seq, model)
+  got = intrinsic_reward(behavior, dream, model)
   np.testing.assert_allclose(
-      got, reference.mlp(head, seq['feat'])[..., 0], rtol=1e-3, atol=1e-4)
+      got, reference.mlp(head, dream.feat)[..., 0], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize('cls', [

@@ -12,7 +12,7 @@ import runs
 
 import dreamerv2_tf as dv2
 from dreamerv2_tf import cli, pretrained
-from dreamerv2_tf.run import evaluate, weights
+from dreamerv2_tf.run import loading, weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -22,7 +22,7 @@ def shelf(highway, tmp_path_factory):
   """A folder of agents with one of them, `driver`."""
   shelf = tmp_path_factory.mktemp('shelf')
   logdir = highway['highway_kinematics']
-  agent, config, step = evaluate.load_agent(logdir)
+  agent, config, step = loading.load_agent(logdir)
   folder = shelf / 'driver'
   folder.mkdir()
   config.update({'logdir': ''}).save(folder / 'config.yaml')
@@ -132,7 +132,7 @@ def test_agents_are_whole_and_small(shelf):
     card = json.loads((folder / 'card.json').read_text())
     assert card['name'] == folder.name
     assert (folder / 'card.md').read_text().startswith(f'# {folder.name}\n')
-    agent, config, step = evaluate.load_agent(folder)
+    agent, config, step = loading.load_agent(folder)
     assert step == card['step'] and config.logdir == ''
     assert agent.get_weights()['actor_critic/actor/dense0/kernel'].any()
     assert {path.suffix for path in folder.iterdir()} <= {

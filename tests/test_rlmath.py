@@ -2,56 +2,10 @@ import math
 
 import numpy as np
 import pytest
-import reference
 import tensorflow as tf
 
 from dreamerv2_tf import rlmath
 from dreamerv2_tf.errors import ConfigError
-
-
-def column(*xs):
-  return tf.constant(xs, tf.float32)[:, None]
-
-
-@pytest.mark.parametrize('lambda_, want', [
-    (0.0, [1 + 0.5 * 20, 2 + 0.0 * 30, 4 + 0.5 * 40]),  # One-step targets.
-    (1.0, [1 + 0.5 * 2, 2, 4 + 0.5 * 40]),  # Monte Carlo, cut where d = 0.
-    (0.5, [1 + 0.5 * (10 + 0.5 * 2), 2, 4 + 0.5 * 40]),
-])
-def test_lambda_return_by_hand(lambda_, want):
-  got = rlmath.lambda_return(
-      reward=column(1, 2, 4), value=column(10, 20, 30),
-      discount=column(0.5, 0, 0.5), bootstrap=tf.constant([40.0]),
-      lambda_=lambda_)
-  np.testing.assert_allclose(got[:, 0], want, rtol=1e-6)
-
-
-@pytest.mark.parametrize('lambda_', [0.0, 0.95, 1.0])
-def test_lambda_return_is_the_mean_of_n_step_returns(lambda_):
-  rng = np.random.default_rng(0)
-  reward, value = rng.normal(size=[2, 6, 3])
-  discount = rng.uniform(size=[6, 3])
-  bootstrap = rng.normal(size=[3])
-  want = reference.lambda_return(reward, value, discount, bootstrap, lambda_)
-  got = rlmath.lambda_return(
-      *(tf.constant(x, tf.float32) for x in (
-          reward, value, discount, bootstrap)), lambda_)
-  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
-
-
-def test_lambda_return_lets_gradients_pass():
-  inputs = [column(1, 2), column(10, 20), column(0.5, 0.25),
-            tf.constant([40.0])]
-  with tf.GradientTape() as tape:
-    tape.watch(inputs)
-    first = rlmath.lambda_return(*inputs, 0.5)[0]
-  # t1 = 2 + 0.25 * 40 = 12 and t0 = 1 + 0.5 * (0.5 * 20 + 0.5 * t1).
-  reward, value, discount, bootstrap = tape.gradient(first, inputs)
-  np.testing.assert_allclose(first, [9.0])
-  np.testing.assert_allclose(reward[:, 0], [1, 0.25])
-  np.testing.assert_allclose(value[:, 0], [0, 0.25])
-  np.testing.assert_allclose(discount[:, 0], [16, 0.25 * 40])
-  np.testing.assert_allclose(bootstrap, [0.25 * 0.25])
 
 
 @pytest.mark.parametrize('spec, step, want', [

@@ -1,63 +1,34 @@
 import math
 
-import gymnasium as gym
+import builders
+from builders import SEED, A, B, T, tensors
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from dreamerv2_tf import config as configlib
 from dreamerv2_tf import tfutils
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers
 from dreamerv2_tf.nets.distributions import OneHotDist
 from dreamerv2_tf.tfutils import sg
-from dreamerv2_tf.world_model import WorldModel
 
-B, T, A = 2, 4, 3
-SEED = tf.constant([1, 2])
 GAMMA = 0.9
-SHAPES = {'image': (16, 16, 1), 'vector': (5,)}
-
-
-def make_config(**settings):
-  return configlib.resolve(['debug']).update({
-      'precision': 32, 'clip_rewards': 'tanh', 'discount': GAMMA,
-      'rssm': {'hidden': 6, 'deter': 5, 'stoch': 3, 'discrete': 4},
-      '.*cnn_depth': 1, '.*mlp_layers': [6], '.*units': 6,
-      **settings})
+SHAPES = builders.IMAGE | builders.VECTOR
 
 
 def make_model(shapes=SHAPES, dtype=tf.float32, **settings):
   """A world model with random biases, and its weights in float64."""
-  spaces = {
-      k: gym.spaces.Box(0, 255, s, np.uint8 if len(s) == 3 else np.float32)
-      for k, s in shapes.items()}
-  model = WorldModel(
-      make_config(**settings), spaces, A,
-      layers.Init(np.random.default_rng(0), dtype))
+  model = builders.world_model(
+      shapes, dtype, **{
+          'clip_rewards': 'tanh', 'discount': GAMMA, **settings})
   return model, reference.scramble(model)
 
 
 def make_batch(shapes=SHAPES, length=T):
-  """Sequences as in replay; row 1 ends and begins at time 2."""
-  rng = np.random.default_rng(1)
-  batch = {
-      k: rng.integers(0, 256, [B, length, *s], np.uint8) if len(s) == 3
-      else rng.normal(size=[B, length, *s]).astype(np.float32)
-      for k, s in shapes.items()}
-  flags = np.zeros([3, B, length], bool)
-  flags[0, :, 0] = flags[0, 1, 2] = True
-  flags[1:, 1, 1] = True
-  return batch | {
-      'action': np.eye(A, dtype=np.float32)[rng.integers(A, size=[B, length])],
-      'reward': rng.normal(size=[B, length]).astype(np.float32),
-      'is_first': flags[0], 'is_last': flags[1], 'is_terminal': flags[2]}
-
-
-def tensors(batch):
-  return {k: tf.constant(v) for k, v in batch.items()}
+  """Row 1 ends and begins at time 2."""
+  return builders.batch(
+      shapes, length, first=[(0, 0), (1, 0), (1, 2)], last=[(1, 1)])
 
 
 def flat(x):
@@ -128,7 +99,7 @@ def test_loss_and_metrics(carried):
         lambda x: tf.constant(rng.normal(size=x.shape), x.dtype), state)
   loss, last, outputs, metrics = model.loss(
       tensors(batch), state if carried else None, SEED)
-  stoch = outputs['post']['stoch'].numpy()
+  stoch = outputs.post['stoch'].numpy()
   assert set(np.unique(stoch)) == {0.0, 1.0}
   want, kl, logp, post, prior = reference_losses(
       w, batch, stoch, {k: v.numpy() for k, v in state.items()})
@@ -139,13 +110,13 @@ def test_loss_and_metrics(carried):
   np.testing.assert_allclose(metrics['model_kl'], kl.mean(), rtol=1e-4)
   for name, logits in (('post', post), ('prior', prior)):
     np.testing.assert_allclose(
-        outputs[name]['logit'], logits, rtol=1e-3, atol=1e-4)
+        getattr(outputs, name)['logit'], logits, rtol=1e-3, atol=1e-4)
     entropy = reference.entropy_onehot(logits).sum(-1).mean()
     np.testing.assert_allclose(metrics[f'{name}_ent'], entropy, rtol=1e-4)
-  np.testing.assert_allclose(outputs['kl'], kl, rtol=1e-3, atol=1e-5)
+  np.testing.assert_allclose(outputs.kl, kl, rtol=1e-3, atol=1e-5)
   for key, value in logp.items():
-    np.testing.assert_allclose(outputs['likes'][key], value, rtol=1e-3)
-  for key, value in outputs['post'].items():
+    np.testing.assert_allclose(outputs.likes[key], value, rtol=1e-3)
+  for key, value in outputs.post.items():
     np.testing.assert_array_equal(last[key], value[:, -1])
 
 
@@ -155,7 +126,7 @@ def test_loss_without_discount_head():
   batch = make_batch()
   loss, _, outputs, metrics = model.loss(tensors(batch), None, SEED)
   want = reference_losses(
-      w, batch, outputs['post']['stoch'].numpy(),
+      w, batch, outputs.post['stoch'].numpy(),
       {k: v.numpy() for k, v in model.rssm.initial(B).items()}, False)[0]
   np.testing.assert_allclose(loss, sum(want.values()), rtol=1e-5)
   assert 'discount_loss' not in metrics
@@ -173,7 +144,7 @@ def test_image_metrics_say_what_is_above_the_floor():
   model, _ = make_model(shapes)
   batch = make_batch(shapes)
   loss, _, outputs, metrics = model.loss(tensors(batch), None, SEED)
-  mean = model.heads['decoder'](outputs['feat'])['image'].mode().numpy()
+  mean = model.heads['decoder'](outputs.feat)['image'].mode().numpy()
   mse = ((mean - (batch['image'] / 255 - 0.5)) ** 2).mean()
   np.testing.assert_allclose(metrics['image_mse'], mse, rtol=1e-4)
   np.testing.assert_allclose(
@@ -242,7 +213,7 @@ def test_preprocess(clip, function):
 
 def make_start(model):
   _, _, outputs, _ = model.loss(tensors(make_batch()), None, SEED)
-  return outputs['post']
+  return outputs.post
 
 
 def test_dreams_follow_the_prior():
@@ -255,36 +226,36 @@ def test_dreams_follow_the_prior():
     return OneHotDist(feat[:, :A] * 3, dtype=tf.float32)
 
   seq = model.imagine(policy, start, None, 3, SEED)
-  seq = {k: v.numpy() for k, v in seq.items()}
-  assert set(seq) == {
-      'deter', 'stoch', 'logit', 'feat', 'action', 'discount', 'weight',
-      'log_prob', 'entropy'}
+  assert seq.reward is None and set(seq.state) == {'deter', 'stoch', 'logit'}
+  seq = tf.nest.map_structure(
+      lambda x: x.numpy(), seq._replace(reward=seq.weight))
+  state = seq.state
   for key, value in start.items():
     np.testing.assert_array_equal(
-        seq[key][0], value.numpy().reshape([B * T, *value.shape[2:]]))
-  assert not seq['action'][0].any()
-  np.testing.assert_array_equal(seq['action'][1:].sum(-1), 1)
+        seq.state[key][0], value.numpy().reshape([B * T, *value.shape[2:]]))
+  assert not seq.action[0].any()
+  np.testing.assert_array_equal(seq.action[1:].sum(-1), 1)
   np.testing.assert_array_equal(
-      seq['feat'], np.concatenate([flat(seq['stoch']), seq['deter']], -1))
-  logits = 3 * seq['feat'][:-1, :, :A]
-  assert not seq['log_prob'][0].any() and not seq['entropy'][0].any()
+      seq.feat, np.concatenate([flat(state['stoch']), state['deter']], -1))
+  logits = 3 * seq.feat[:-1, :, :A]
+  assert not seq.log_prob[0].any() and not seq.entropy[0].any()
   np.testing.assert_allclose(
-      seq['log_prob'][1:],
-      (reference.log_softmax(logits) * seq['action'][1:]).sum(-1), rtol=1e-4)
+      seq.log_prob[1:],
+      (reference.log_softmax(logits) * seq.action[1:]).sum(-1), rtol=1e-4)
   np.testing.assert_allclose(
-      seq['entropy'][1:], reference.entropy_onehot(logits), rtol=1e-4)
+      seq.entropy[1:], reference.entropy_onehot(logits), rtol=1e-4)
   rssm = reference.part(w, 'rssm')
   for i in range(3):  # Action i + 1 leads from state i to state i + 1.
-    np.testing.assert_allclose(seen[i], seq['feat'][i], rtol=1e-6)
+    np.testing.assert_allclose(seen[i], seq.feat[i], rtol=1e-6)
     deter = reference.deter_step(
-        rssm, flat(seq['stoch'][i]), seq['action'][i + 1], seq['deter'][i])
-    np.testing.assert_allclose(seq['deter'][i + 1], deter, atol=1e-5)
+        rssm, flat(state['stoch'][i]), seq.action[i + 1], state['deter'][i])
+    np.testing.assert_allclose(state['deter'][i + 1], deter, atol=1e-5)
     np.testing.assert_allclose(
-        flat(seq['logit'][i + 1]), reference.prior(rssm, deter), atol=1e-4)
+        flat(state['logit'][i + 1]), reference.prior(rssm, deter), atol=1e-4)
   discount = reference.sigmoid(
-      reference.mlp(reference.part(w, 'heads/discount'), seq['feat'])[..., 0])
-  np.testing.assert_allclose(seq['discount'], discount, rtol=1e-4)
-  np.testing.assert_allclose(seq['weight'], np.stack([
+      reference.mlp(reference.part(w, 'heads/discount'), seq.feat)[..., 0])
+  np.testing.assert_allclose(seq.discount, discount, rtol=1e-4)
+  np.testing.assert_allclose(seq.weight, np.stack([
       np.ones(B * T), discount[0], discount[0] * discount[1],
       discount[0] * discount[1] * discount[2]]), rtol=1e-4)
 
@@ -299,7 +270,7 @@ def test_gradients_flow_along_dreams_but_not_into_what_policies_see():
 
   with tf.GradientTape(persistent=True) as tape:
     tape.watch(start)
-    last = model.imagine(policy, start, None, 2, SEED)['deter'][-1]
+    last = model.imagine(policy, start, None, 2, SEED).state['deter'][-1]
   assert tape.gradient(last, start['deter']).numpy().any()
   assert tape.gradient(seen, start['deter']) is None
 
@@ -323,7 +294,7 @@ def test_the_loop_of_a_dream_equals_the_unrolled_one():
     return tf.stack(feats)
 
   looped = lambda: model.imagine(
-      policy, {k: v[None] for k, v in start.items()}, None, 3, SEED)['feat']
+      policy, {k: v[None] for k, v in start.items()}, None, 3, SEED).feat
   variables = [model.rssm.named_variables()[k] for k in (
       'img_in/kernel', 'gru/dense/kernel', 'img_dist0/kernel')]
   results = []
@@ -340,7 +311,7 @@ def test_the_loop_of_a_dream_equals_the_unrolled_one():
 
 
 @pytest.mark.parametrize('discrete', [True, False])
-def test_cut_dreams_teach_the_policy_what_its_loss_outside_would(discrete):
+def test_stopped_dreams_teach_policies_what_their_loss_outside_would(discrete):
   model, _ = make_model()
   start = make_start(model)
   shift = tf.Variable(0.3)
@@ -351,20 +322,20 @@ def test_cut_dreams_teach_the_policy_what_its_loss_outside_would(discrete):
     policy = lambda feat: tfd.Independent(
         tfd.Normal(shift * feat[..., -A:], 0.5), 1)
   results = []
-  for cut in (True, False):
+  for stopped in (True, False):
     with tf.GradientTape(persistent=True) as tape:
-      seq = model.imagine(policy, start, None, 3, SEED, cut)
-      loss = tf.reduce_sum(seq['log_prob'] + 2 * seq['entropy'])
-      if cut:
-        assert tape.gradient(seq['deter'], shift) is None
+      seq = model.imagine(policy, start, None, 3, SEED, stopped)
+      loss = tf.reduce_sum(seq.log_prob + 2 * seq.entropy)
+      if stopped:
+        assert tape.gradient(seq.state['deter'], shift) is None
     with tf.GradientTape() as plain:
-      dist = policy(sg(seq['feat'][:-1]))
-      log_prob = dist.log_prob(sg(seq['action'][1:]))
+      dist = policy(sg(seq.feat[:-1]))
+      log_prob = dist.log_prob(sg(seq.action[1:]))
       want = tf.reduce_sum(log_prob + 2 * dist.entropy())
     np.testing.assert_allclose(loss, want, rtol=1e-5)
     results.append([tape.gradient(loss, shift), plain.gradient(want, shift)])
   np.testing.assert_allclose(*results[0], rtol=1e-4)
-  # The actions' own gradient, which one-hots do not have, is not cut off.
+  # The actions' own gradient, which one-hots do not have, is not stopped.
   assert (abs(results[1][0] - results[1][1]) > 1e-3) != discrete
 
 
@@ -376,13 +347,13 @@ def test_terminal_starts_count_once(head):
   start = make_start(model)
   terminal = make_batch()['is_terminal']
   seq = model.imagine(policy, start, tf.constant(terminal), 3, SEED)
-  predicted = model.imagine(policy, start, None, 3, SEED)['discount'].numpy()
+  predicted = model.imagine(policy, start, None, 3, SEED).discount.numpy()
   if not head:
     np.testing.assert_allclose(predicted, GAMMA)
   discount = predicted.copy()
   discount[0] = np.where(terminal.ravel(), 0, GAMMA)
-  np.testing.assert_allclose(seq['discount'], discount, rtol=1e-6)
-  weight = seq['weight'].numpy()
+  np.testing.assert_allclose(seq.discount, discount, rtol=1e-6)
+  weight = seq.weight.numpy()
   index = int(np.argmax(terminal.ravel()))
   np.testing.assert_array_equal(weight[:, index], [1, 0, 0, 0])
   d = discount[:, index + 1]
@@ -391,39 +362,25 @@ def test_terminal_starts_count_once(head):
       rtol=1e-5)
 
 
-def test_open_loop_videos():
+def test_open_loop_predictions():
   shapes = {'image': (16, 32, 1), 'vector': (5,)}
   model, _ = make_model(shapes)
   batch = make_batch(shapes, 8)
   data = model.preprocess(tensors(batch))
-  video = model.video_pred(data, 'image', SEED).numpy()
-  assert video.shape == (8, 3 * 16, B * 32, 1)
-  truth, dream, error = np.split(video, 3, 1)
-  for row in range(B):
-    np.testing.assert_allclose(
-        truth[:, :, row * 32:(row + 1) * 32], batch['image'][row] / 255,
-        atol=1e-6)
-  inside = (dream > 0) & (dream < 1)
-  assert inside.mean() > 0.1 and 0 <= video.min() < video.max() <= 1
-  np.testing.assert_allclose(
-      error[inside], ((dream - truth + 1) / 2)[inside], atol=1e-6)
+  truth, dream = model.open_loop(data, 'image', SEED)
+  assert truth.shape == dream.shape == [B, 8, 16, 32, 1]
+  np.testing.assert_allclose(truth, batch['image'] / 255, atol=1e-6)
+  assert ((dream > 0) & (dream < 1)).numpy().mean() > 0.1
   # After five frames the model sees actions alone.
   changed = dict(data)
   for key, tail in (('image', data['image'] * -1), ('vector', data['vector'])):
     changed[key] = tf.concat([data[key][:, :5], tail[:, 5:] + 0.1], 1)
-  other = np.split(model.video_pred(changed, 'image', SEED).numpy(), 3, 1)
+  other = model.open_loop(changed, 'image', SEED)
   np.testing.assert_array_equal(other[1], dream)
   assert not np.allclose(other[0], truth)
   changed['action'] = tf.roll(data['action'], 1, 2)
-  other = np.split(model.video_pred(changed, 'image', SEED).numpy(), 3, 1)
-  assert not np.allclose(other[1][5:], dream[5:])
-
-
-def test_videos_show_six_sequences_at_most():
-  model, _ = make_model()
-  batch = {k: np.repeat(v, 4, 0) for k, v in make_batch(length=6).items()}
-  video = model.video_pred(model.preprocess(tensors(batch)), 'image', SEED)
-  assert video.shape == [6, 3 * 16, 6 * 16, 1]
+  _, other = model.open_loop(changed, 'image', SEED)
+  assert not np.allclose(other[:, 5:], dream[:, 5:])
 
 
 def test_training_lowers_the_loss():
@@ -461,7 +418,7 @@ def test_half_precision_loses_little(dtype):
     model, _ = make_model(dtype=precision)
     loss, state, outputs, _ = model.loss(tensors(make_batch()), None, SEED)
     assert loss.dtype == tf.float32 and state['deter'].dtype == precision
-    assert all(x.dtype == tf.float32 for x in outputs['likes'].values())
+    assert all(x.dtype == tf.float32 for x in outputs.likes.values())
     losses.append(float(loss))
   np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
 
@@ -486,7 +443,7 @@ def test_heads_are_asked_about_open_loop_predictions():
       3: [(0, 0)]}
   for distance, starts in pairs.items():
     for row, time in starts:
-      state = {k: v[row:row + 1, time] for k, v in outputs['post'].items()}
+      state = {k: v[row:row + 1, time] for k, v in outputs.post.items()}
       ahead = slice(time + 1, time + 1 + distance)
       actions = data['action'][row:row + 1, ahead]
       state = model.rssm.imagine(actions, state, SEED)
@@ -512,12 +469,12 @@ def test_dreams_can_begin_with_given_actions():
   policy = lambda feat: OneHotDist(
       tf.constant([[9.0, -9, -9]] * (B * T)), dtype=tf.float32)
   seq = model.imagine(policy, start, None, 4, SEED, first=tf.constant(given))
-  np.testing.assert_array_equal(seq['action'][1:3], given)
-  np.testing.assert_array_equal(seq['action'][3:, :, 0], 1)
-  assert not seq['log_prob'][:3].numpy().any()
-  state = {k: v[0] for k, v in seq.items() if k in ('deter', 'stoch')}
+  np.testing.assert_array_equal(seq.action[1:3], given)
+  np.testing.assert_array_equal(seq.action[3:, :, 0], 1)
+  assert not seq.log_prob[:3].numpy().any()
+  state = {k: v[0] for k, v in seq.state.items()}
   deter = model.rssm.img_step(state, given[0], SEED)['deter']
-  np.testing.assert_allclose(seq['deter'][1], deter, rtol=1e-5)
+  np.testing.assert_allclose(seq.state['deter'][1], deter, rtol=1e-5)
 
 
 def test_unusable_settings_are_refused():

@@ -1,7 +1,6 @@
 """Steps a pool of environments with one policy call for all."""
 
-from collections.abc import Callable, Mapping, Sequence
-import hashlib
+from collections.abc import Callable, Mapping
 import logging
 import time
 from typing import Any
@@ -10,8 +9,15 @@ import gymnasium as gym
 import numpy as np
 
 from ..envs import Failure, Pool, check_actions
+from .running import (
+  Row,
+  Running,
+  action_to_json,
+  actions_to_repeat,
+  no_action,
+  replay_episodes,
+)
 
-Row = dict[str, np.ndarray]
 log = logging.getLogger(__name__)
 
 
@@ -51,15 +57,14 @@ class Driver:
     self._pool = pool
     self._seeds = seeds
     self._action_space = pool.act_space['action']
-    self._workers = [_Worker(_blank(pool.obs_space)) for _ in range(len(pool))]
+    self._workers = [Running(pool.obs_space) for _ in range(len(pool))]
     self._on_step, self._on_reset = [], []
     self._on_episode, self._on_cut = [], []
     self._times = dict.fromkeys(['env', 'policy'], 0.0)
     self._since = time.monotonic(), 0
     self._unanswered = {}  # Worker to the action that it is to get again.
     self.policy_state = None
-    self.steps = 0
-    self.episodes = 0
+    self.steps = self.episodes = 0
 
   def on_step(self, function: Callable[[Row, int], Any]) -> None:
     """Calls function(row, worker) after each step."""
@@ -125,9 +130,9 @@ class Driver:
         'steps': self.steps,
         'episodes': self.episodes,
         'unanswered': [
-            [index, self._to_json(action)]
+            [index, action_to_json(self._action_space, action)]
             for index, action in self._unanswered.items()],
-        'workers': [worker.state(self._to_json) for worker in self._workers]}
+        'workers': [x.state(self._action_space) for x in self._workers]}
 
   def restore(
       self, state: Mapping[str, Any],
@@ -152,27 +157,15 @@ class Driver:
       log.warning(
           f"The state has {len(state['workers'])} environments, now there are "
           f'{len(self._workers)}; new ones begin their first episode.')
-    plans = {}
-    for index, (worker, record) in enumerate(zip(self._workers, saved)):
+    for worker, record in zip(self._workers, saved):
       worker.load(record)
-      if record['running']:
-        plans[index] = [
-            ('reset', record['seed']),
-            *[('step', self._from_json(action))
-              for action in record['actions']]]
-    rows = self._replay(plans)
-    for index, episode in rows.items():
-      worker = self._workers[index]
-      if index in plans and _digest(episode[-1]) == saved[index]['digest']:
-        worker.resume(episode, saved[index]['seed'])
-        for row in episode:
-          if on_row:
-            on_row(row, index)
-      else:
-        log.warning(
-            f'The running episode of worker {index} could not be replayed with'
-            f" seed {saved[index]['seed']}; a new one begins.")
-    self._unanswered = self._to_repeat(state)
+    for index, rows in replay_episodes(self._pool, saved).items():
+      self._workers[index].resume(rows, saved[index]['seed'])
+      for row in rows:
+        if on_row:
+          on_row(row, index)
+    self._unanswered = actions_to_repeat(
+        self._action_space, state, [x.running for x in self._workers])
 
   def stats(self) -> dict[str, float]:
     """Returns rates and times since the call before, and event counts.
@@ -194,44 +187,6 @@ class Driver:
     self._times = dict.fromkeys(self._times, 0.0)
     self._since = now, self.steps
     return result
-
-  def _replay(self, plans):
-    """Runs the commands of each worker side by side.
-
-    Takes those out of `plans` whose environment fails or ends before the last
-    command; returns the rows of each.
-    """
-    rows = {index: [] for index in plans}
-    for time_step in range(max(map(len, plans.values()), default=0)):
-      self._pool.send([
-          plans[i][time_step] if time_step < len(plans.get(i, ())) else None
-          for i in range(len(self._workers))])
-      replies = self._pool.recv()
-      self._pool.check_stop(
-          'while resuming, the state is as it was saved.')
-      for index, row in enumerate(replies):
-        if isinstance(row, Failure):
-          del plans[index]
-        elif row is not None:
-          name, argument = plans[index][time_step]
-          action = self._zeros() if name == 'reset' else argument
-          rows[index].append({**row, 'action': action})
-          if row['is_last']:
-            del plans[index]
-    return rows
-
-  def _to_repeat(self, state):
-    """Returns the actions without an answer, if all of their episodes run on.
-
-    Otherwise the policy is asked anew.
-    """
-    unanswered = {
-        index: self._from_json(action)
-        for index, action in state.get('unanswered', ())}
-    same = len(state['workers']) == len(self._workers)
-    resumed = same and all(
-        self._workers[index].running for index in unanswered)
-    return unanswered if resumed else {}
 
   def _reset(self):
     """Begins an episode for each worker that has none."""
@@ -285,7 +240,8 @@ class Driver:
     """Adds a row to the episode of a worker and calls the callbacks."""
     worker = self._workers[index]
     first = command[0] == 'reset'
-    row = {**row, 'action': self._zeros() if first else command[1]}
+    action = no_action(self._action_space) if first else command[1]
+    row = {**row, 'action': action}
     if first:
       worker.begin(row)
     else:
@@ -315,120 +271,3 @@ class Driver:
     episode = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
     for function in self._on_episode:
       function(episode, index)
-
-  def _zeros(self):
-    space = self._action_space
-    size = space.n if isinstance(space, gym.spaces.Discrete) else space.shape[0]
-    return np.zeros(int(size), np.float32)
-
-  def _to_json(self, action):
-    if isinstance(self._action_space, gym.spaces.Discrete):
-      return int(np.argmax(action))
-    return [float(value) for value in action]
-
-  def _from_json(self, action):
-    if isinstance(self._action_space, gym.spaces.Discrete):
-      if action not in range(self._action_space.n):
-        raise ValueError(
-            f'action {action!r} is not below {self._action_space.n}')
-      return np.eye(self._action_space.n, dtype=np.float32)[action]
-    action = np.array(action, np.float32)
-    check_actions(self._action_space, action[None])
-    return action
-
-
-class RandomPolicy:
-  """Uniform random actions from its own seeded generator."""
-
-  def __init__(
-      self, act_space: Mapping[str, gym.Space], seed: int | Sequence[int]):
-    self._space = act_space['action']
-    self._rng = np.random.default_rng(seed)
-
-  def __call__(
-      self, obs: Mapping[str, np.ndarray], state: Any = None,
-      mode: str | None = None) -> tuple[dict[str, np.ndarray], Any]:
-    """Returns ({'action': [N, A] float32}, state) for N observations."""
-    count = len(next(iter(obs.values())))
-    space = self._space
-    if isinstance(space, gym.spaces.Discrete):
-      indices = self._rng.integers(int(space.n), size=count)
-      return {'action': np.eye(space.n, dtype=np.float32)[indices]}, state
-    action = self._rng.uniform(space.low, space.high, (count, *space.shape))
-    return {'action': action.astype(np.float32)}, state
-
-  def state(self) -> dict[str, Any]:
-    """Returns the JSON-able state of the generator."""
-    return self._rng.bit_generator.state
-
-  def load_state(self, state: Mapping[str, Any]) -> None:
-    self._rng.bit_generator.state = dict(state)
-
-
-class _Worker:
-  """The episode of one environment.
-
-  Attributes:
-    row: the last row, or blank before the first.
-    index: number of episodes begun.
-    seed: of the running episode.
-    idle: no seed is left.
-  """
-
-  def __init__(self, blank):
-    self.row = blank
-    self.index = 0
-    self.seed = None
-    self.idle = False
-    self._rows = []
-
-  @property
-  def running(self):
-    return bool(self._rows)
-
-  def begin(self, row):
-    self.row = row
-    self._rows = [row]
-
-  def add(self, row):
-    self.row = row
-    self._rows.append(row)
-
-  def end(self):
-    rows, self._rows = self._rows, []
-    return rows
-
-  def resume(self, rows, seed):
-    self.row = rows[-1]
-    self.seed = seed
-    self._rows = rows
-
-  def state(self, to_json):
-    if not self.running:
-      return {'episode': self.index, 'running': False}
-    return {
-        'episode': self.index,
-        'running': True,
-        'seed': self.seed,
-        'actions': [to_json(row['action']) for row in self._rows[1:]],
-        'digest': _digest(self.row)}
-
-  def load(self, record):
-    self.index = record['episode']
-    self.idle = False
-
-
-def _blank(spaces):
-  """An observation of zeros for workers that never began an episode."""
-  return {key: np.zeros(space.shape, space.dtype)
-          for key, space in spaces.items()}
-
-
-def _digest(row):
-  """SHA-256 over keys, dtypes, shapes and values of a row."""
-  result = hashlib.sha256()
-  for key in sorted(row):
-    value = np.asarray(row[key])
-    result.update(f'{key} {value.dtype} {value.shape} '.encode())
-    result.update(value.tobytes())
-  return result.hexdigest()

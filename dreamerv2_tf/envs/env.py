@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DreamerError, EnvError, NonFiniteError, brief
 from .actions import Actions
-from .observations import Adapter, Breach
+from .observations import Adapter, ApiError
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Env:
     result = self._env.reset(seed=seed)
     problems = _reset_problems(result)
     if problems:
-      raise Breach(problems)
+      raise ApiError(problems)
     return self._row(result[0], 0.0, first=True)
 
   def _advance(self, action):
@@ -156,7 +156,7 @@ class Env:
       result = self._env.step(copy.copy(action))
       problems = _step_problems(result)
       if problems:
-        raise Breach(problems)
+        raise ApiError(problems)
       obs, reward, terminated, truncated, _ = result
       total += float(np.asarray(reward).item())
       if terminated or truncated:
@@ -201,8 +201,8 @@ class Env:
         ('reset(seed=0)', self._reset, 0), ('step()', self._advance, zero)]:
       try:
         function(argument)
-      except Breach as breach:
-        problems += breach.sentences
+      except ApiError as error:
+        problems += error.sentences
       except NonFiniteError:
         pass  # Data, not API: the run decides what to do with it.
       except (Exception, SystemExit) as error:

@@ -60,18 +60,18 @@ class Adapter:
       ConfigError: no part of the space is supported, a key is reserved, or a
         part has another number of factors.
     """
-    self._leaves, self.advice, self._told = {}, [], set()
-    leaves = list(_flatten(space))
-    good = [leaf for _, leaf in leaves if _is_supported(leaf)]
-    for path, leaf in leaves:
-      if good and not _is_supported(leaf):
+    self._parts, self.advice, self._told = {}, [], set()
+    spaces = list(_flatten(space))
+    good = [inner for _, inner in spaces if _is_supported(inner)]
+    for path, inner in spaces:
+      if good and not _is_supported(inner):
         self.advice.append(
-            f"The observation '{'.'.join(path)}' is left out: its space {leaf} "
-            'is not supported.')
+            f"The observation '{'.'.join(path)}' is left out: its space "
+            f'{inner} is not supported.')
         continue
       key = '_'.join(path) or (
-          'image' if _image_axes(leaf, axes) else 'vector')
-      if key in RESERVED or key.startswith('log_') or key in self._leaves:
+          'image' if _image_axes(inner, axes) else 'vector')
+      if key in RESERVED or key.startswith('log_') or key in self._parts:
         raise ConfigError(
             f"Observation key '{key}' is reserved or there twice. Rename it in"
             ' the environment, for example with a TransformObservation '
@@ -81,15 +81,15 @@ class Adapter:
             f'The observation key {key[:MAX_KEY]!r} can not be a name: '
             f'expected at most {MAX_KEY} printable characters. Rename it in '
             'the environment.')
-      for other in self._leaves:
+      for other in self._parts:
         short, long = sorted([key, other], key=len)
         if long == f'ahead_{short}':
           raise ConfigError(
               f"The observation keys '{short}' and '{long}' give two losses one"
               ' name. Rename one in the environment.')
-      self._leaves[key] = _Leaf(path, leaf, scale, axes, bounds)
-      self.advice += self._leaves[key].advice()
-    self.spaces = {key: leaf.out for key, leaf in self._leaves.items()}
+      self._parts[key] = _Part(path, inner, scale, axes, bounds)
+      self.advice += self._parts[key].advice()
+    self.spaces = {key: part.out for key, part in self._parts.items()}
 
   def __call__(self, obs: Any) -> dict[str, np.ndarray]:
     """Checks and converts one observation.
@@ -100,8 +100,8 @@ class Adapter:
     """
     try:
       row, outside = self.convert(obs)
-    except Breach as breach:
-      raise EnvError(str(breach)) from None
+    except ApiError as error:
+      raise EnvError(str(error)) from None
     for key in outside.keys() - self._told:
       self._told.add(key)
       log.warning(outside[key])
@@ -114,28 +114,28 @@ class Adapter:
       The row, and a sentence by key for what lies outside of its space.
     """
     row, outside, problems = {}, {}, []
-    for key, leaf in self._leaves.items():
+    for key, part in self._parts.items():
       try:
-        row[key], sentence = leaf(obs)
-      except Breach as breach:
-        problems += breach.sentences
+        row[key], sentence = part(obs)
+      except ApiError as error:
+        problems += error.sentences
         continue
       if sentence:
         outside[key] = sentence
     if problems:
-      raise Breach(problems)
+      raise ApiError(problems)
     return row, outside
 
 
-class Breach(EnvError):
-  """Breaks of the environment API, one sentence each."""
+class ApiError(EnvError):
+  """What an environment does against its API, one sentence each."""
 
   def __init__(self, sentences):
     super().__init__(' '.join(sentences))
     self.sentences = list(sentences)
 
 
-class _Leaf:
+class _Part:
   """Checks and converts one part of an observation space."""
 
   def __init__(self, path, space, scale, axes, bounds):
@@ -195,26 +195,7 @@ class _Leaf:
 
   def __call__(self, obs):
     """Returns the value and '', or a sentence on its being outside."""
-    space = self._space
-    for key in self._path:
-      if isinstance(obs, Mapping) and key not in obs:
-        key = next((k for k in obs if str(k) == key), key)
-      if not isinstance(obs, Mapping) or key not in obs:
-        raise Breach([f'The {self._name} is missing.'])
-      obs = obs[key]
-    try:
-      value = np.asarray(obs)
-    except ValueError:
-      raise Breach([f'The {self._name} is no regular array.']) from None
-    if value.shape != space.shape:
-      raise Breach([
-          f'The {self._name} has shape {value.shape}, expected '
-          f'{space.shape}.'])
-    if not np.can_cast(value.dtype, space.dtype, 'same_kind'):
-      raise Breach([
-          f'The {self._name} has dtype {value.dtype}, expected {space.dtype}.'
-          + (' Convert images to 0 to 255 in the environment.'
-             if self._axes else '')])
+    value = self._find(obs)
     if self._axes:
       value = value[..., None] if value.ndim == 2 else value
       value = np.array(value.transpose(self._axes), np.uint8, order='C')
@@ -229,21 +210,53 @@ class _Leaf:
     if not np.all(inside):
       sentence = (
           f'The {self._name} lies in [{value.min():.6g}, {value.max():.6g}], '
-          f'outside of its space {space}.')
-    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
-      hot = np.zeros(self.out.shape, np.float32)
-      sizes = combinations(space)
-      starts = np.cumsum((0,) + sizes[:-1])
-      places = starts + np.ravel(value - self._low)
-      hot[places[np.ravel(inside & np.ones(space.shape, bool))]] = 1
-      return hot, sentence
+          f'outside of its space {self._space}.')
+    if isinstance(self._space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+      return self._one_hot(value, inside), sentence
+    return self._vector(value), sentence
+
+  def _find(self, obs):
+    """Returns this part of an observation as an array, unchanged."""
+    space = self._space
+    for key in self._path:
+      if isinstance(obs, Mapping) and key not in obs:
+        key = next((k for k in obs if str(k) == key), key)
+      if not isinstance(obs, Mapping) or key not in obs:
+        raise ApiError([f'The {self._name} is missing.'])
+      obs = obs[key]
+    try:
+      value = np.asarray(obs)
+    except ValueError:
+      raise ApiError([f'The {self._name} is no regular array.']) from None
+    if value.shape != space.shape:
+      raise ApiError([
+          f'The {self._name} has shape {value.shape}, expected '
+          f'{space.shape}.'])
+    if not np.can_cast(value.dtype, space.dtype, 'same_kind'):
+      raise ApiError([
+          f'The {self._name} has dtype {value.dtype}, expected {space.dtype}.'
+          + (' Convert images to 0 to 255 in the environment.'
+             if self._axes else '')])
+    return value
+
+  def _one_hot(self, value, inside):
+    """Returns one-hot vectors, zeros for what is not inside, [n] float32."""
+    hot = np.zeros(self.out.shape, np.float32)
+    sizes = combinations(self._space)
+    starts = np.cumsum((0,) + sizes[:-1])
+    places = starts + np.ravel(value - self._low)
+    hot[places[np.ravel(inside & np.ones(self._space.shape, bool))]] = 1
+    return hot
+
+  def _vector(self, value):
+    """Returns scaled values, [n] float32."""
     value = np.array(value, np.float32)
     if self._scale is not None:
       value *= self._scale
     value = value.ravel()
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')
-    return value, sentence
+    return value
 
   def _factors(self, scale):
     """Returns what to multiply with, [] or [last axis]; None for ones."""
@@ -259,7 +272,7 @@ class _Leaf:
 
 
 def _flatten(space, path=()):
-  """Yields (path, leaf) of nested Dict spaces."""
+  """Yields (path, space) of nested Dict spaces."""
   if isinstance(space, gym.spaces.Dict):
     for key, inner in space.spaces.items():
       yield from _flatten(inner, path + (str(key),))

@@ -251,6 +251,11 @@ class Pool:
         return Failure('dropped', text)
     elif kind in ('ConfigError', 'EnvError', 'StateError') and worker.built:
       raise errors.EnvError(f'Worker {index}: {content}')
+    return self._rebuild(index, kind, content, details)
+
+  def _rebuild(self, index, kind, content, details):
+    """Counts a failure and builds the environment anew; returns a Failure."""
+    worker = self._workers[index]
     if kind in ('raised', 'died', 'hung'):
       content = f'The environment {content}'
     text = (f'Worker {index}, seed {worker.seed}, step {worker.step}: '

@@ -77,7 +77,7 @@ class JSONLOutput:
     self._file.close()
 
   @staticmethod
-  def cut(logdir: str | os.PathLike, step: int) -> int:
+  def take_back(logdir: str | os.PathLike, step: int) -> int:
     """Takes back the rows beyond a step, from which a run will go on.
 
     They move to `metrics.<number>.cut.jsonl`, and so do rows that are not

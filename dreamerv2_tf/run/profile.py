@@ -1,12 +1,12 @@
 """A profile for TensorBoard: what TensorFlow does in a window of steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import logging
 import pathlib
 import shlex
 import shutil
-from typing import Any
+from typing import Any, SupportsInt
 
 import tensorflow as tf
 
@@ -36,6 +36,22 @@ class Profile:
     self._say = say
     self._first = None  # Step at which the running profile began.
     self._temp = None  # Where TensorFlow writes it.
+
+  @contextlib.contextmanager
+  def collecting(
+      self, step: SupportsInt, count: int,
+      wait: Callable[[], Any]) -> Iterator[None]:
+    """Names the body `collect`; begins before and ends after it, if due.
+
+    Args:
+      step: counter of the environment steps, which the body makes.
+      count: how many it makes at most.
+      wait: see `after`.
+    """
+    self.before(int(step), count)
+    with self.trace('collect'):
+      yield
+    self.after(int(step), wait)
 
   def before(self, step: int, count: int) -> None:
     """Begins if one of the next steps lies in the window.

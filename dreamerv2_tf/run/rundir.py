@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import contextlib
-import datetime
 import errno
-import fcntl
 import importlib.metadata
 import json
 import logging
@@ -14,42 +12,23 @@ import platform
 import re
 import socket
 import sys
-import threading
-import time
 import traceback
 from typing import Self
 
-from .. import errors, files
+from .. import errors, files, settings
 from . import weights
+from .lock import Lock, now
 
 log = logging.getLogger(__name__)
-
-HEARTBEAT = 60  # Seconds between signs of life of the lock's holder.
-SILENCE = 600  # Seconds without one until --break-lock takes the lock over.
 
 # What is changed in place or cleared: never through a link.
 OWNED = (
     'lock', 'metrics.jsonl', 'train_episodes', 'eval_episodes', 'checkpoints',
     'quarantine', 'nan', 'plugins')
 
-# Keys that decide variables, spaces or the meaning of stored data: a run can
-# not go on with other values. Patterns match the whole dotted key.
-STRUCTURAL = (
-    r'task', r'action_repeat', r'render_size', r'dmc_camera',
-    r'atari_grayscale', r'env\.config(\..*)?', r'env\.obs_scale',
-    r'(rssm|encoder|decoder|actor|critic)\..*', r'\w+_head\..*',
-    r'pred_discount', r'slow_target', r'\w+_opt\.opt', r'expl_behavior',
-    r'disag_(target|models|offset|action_cond)',
-)
-
 
 class RunDir:
   """Holds the lock of a run folder and writes its records.
-
-  The lock is an flock on the file `lock`, which the kernel releases however
-  the process ends; programs that it starts do not inherit it. As flock may
-  not reach other machines on a network disk, the file also names host and boot
-  and is touched every minute.
 
   Attributes:
     path: pathlib.Path of the run folder.
@@ -71,7 +50,6 @@ class RunDir:
       StorageError: the folder can not be created or written.
       LockedError: another process writes here; nothing was changed.
     """
-    self._handle = None
     try:
       self.path = pathlib.Path(logdir).expanduser()
       files.check_name(self.path)
@@ -87,7 +65,7 @@ class RunDir:
       self.path.mkdir(parents=True, exist_ok=True)
       check_links(self.path)
       self._new = not (self.path / 'lock').exists()
-      self._handle = self._open()
+      self._lock = Lock(self.path / 'lock')
     except (OSError, ValueError, RuntimeError) as error:
       # Names too long, with a null byte, of other bytes than UTF-8 or of an
       # unknown home never work.
@@ -98,14 +76,7 @@ class RunDir:
       raise kind(
           f"Can not write to the run folder '{files.printable(logdir)}': {why}."
           ' Give a folder that you may write to with --logdir.') from error
-    try:
-      self._lock(break_lock)
-    except BaseException:
-      os.close(self._handle)
-      raise
-    self._stop = threading.Event()
-    self._thread = threading.Thread(target=self._beat, daemon=True)
-    self._thread.start()
+    self._lock.take(break_lock)
 
   def __enter__(self) -> Self:
     return self
@@ -136,7 +107,7 @@ class RunDir:
       with contextlib.suppress(OSError, ValueError):
         history[-1]['failure'] = _read(failure)
     history.append({
-        'time': _now(), 'host': socket.gethostname(), 'pid': os.getpid(),
+        'time': now(), 'host': socket.gethostname(), 'pid': os.getpid(),
         'step': int(step), 'argv': list(argv), 'simulator': simulator,
         'changed': {k: list(v) for k, v in (changed or {}).items()},
         'versions': versions()})
@@ -162,7 +133,7 @@ class RunDir:
     """
     code = getattr(error, 'exit_code', 1)
     record = {
-        'time': _now(), 'error': type(error).__name__, 'message': str(error),
+        'time': now(), 'error': type(error).__name__, 'message': str(error),
         'exit_code': code, 'step': step}
     if code == 1:
       record['traceback'] = ''.join(traceback.format_exception(error))
@@ -171,22 +142,17 @@ class RunDir:
 
   def close(self) -> None:
     """Releases the lock; removes it and its folders if no run came of them."""
-    if self._handle is None:
+    if not self._lock.held:
       return
-    self._stop.set()
-    self._thread.join()
+    empty = unused = False
     with contextlib.suppress(OSError):
-      if self._created and os.listdir(self.path) == ['lock']:
-        (self.path / 'lock').unlink()
+      empty = bool(self._created) and os.listdir(self.path) == ['lock']
+      unused = self._new and not (self._created or self.config_path.exists())
+    self._lock.release(remove=empty or unused)
+    if empty:
+      with contextlib.suppress(OSError):
         for path in self._created:
           path.rmdir()
-      elif self._new and not (
-          self._created or self.config_path.exists()):
-        (self.path / 'lock').unlink()
-      else:
-        os.ftruncate(self._handle, 0)
-    os.close(self._handle)
-    self._handle = None
 
   def _history(self):
     """Returns the entries of `run.json`; begins anew if it is unreadable."""
@@ -202,85 +168,6 @@ class RunDir:
       log.warning('Began a new history: %s is unreadable: %s.', path, error)
       return []
     return history
-
-  def _open(self):
-    # Python opens it close-on-exec.
-    return os.open(
-        self.path / 'lock', os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-
-  def _lock(self, break_lock):
-    """Takes the lock, or raises LockedError before anything is written."""
-    free = _flock(self._handle) and self._current()
-    holder = self._holder()
-    # The same boot is the same kernel, and an earlier boot of this host is
-    # over: in both cases flock tells the truth. Without a holder, too.
-    here = not holder or (
-        holder.get('host') == socket.gethostname() or
-        holder.get('boot_id') == _boot_id() != '')
-    if not (free and here):
-      silent = time.time() - os.fstat(self._handle).st_mtime
-      stale = not here and silent >= SILENCE
-      if not (stale and break_lock):
-        raise errors.LockedError(
-            f"{self.path} is locked by pid {holder.get('pid', 'unknown')} on "
-            f"host {holder.get('host', 'unknown')} since "
-            f"{holder.get('since', 'an unknown time')}"
-            f'{self._advice(here, silent)}')
-      log.warning(
-          'Took over the lock of host %s, silent for %d s.',
-          holder.get('host'), silent)
-      if not free:
-        # A dead host's flock stays with the old file; a new one has none.
-        self._replace()
-    elif os.fstat(self._handle).st_nlink > 1:
-      # The file of a copy, too, made with `cp -al`: leave that one alone.
-      self._replace()
-    record = json.dumps({
-        'pid': os.getpid(), 'host': socket.gethostname(),
-        'boot_id': _boot_id(), 'since': _now()})
-    os.ftruncate(self._handle, 0)
-    os.pwrite(self._handle, record.encode(), 0)
-    os.fsync(self._handle)
-
-  def _replace(self):
-    """Locks a new file in place of the old one."""
-    (self.path / 'lock').unlink()
-    os.close(self._handle)
-    self._handle = self._open()
-    if not (_flock(self._handle) and self._current()):
-      raise errors.LockedError(f'{self.path} was locked at this moment.')
-
-  def _advice(self, here, silent):
-    if here:
-      return '. Wait for it, stop it, or give another --logdir.'
-    if silent < SILENCE:
-      return (
-          f', which gave a sign of life {max(silent, 0):.0f} s ago. Stop it '
-          'there, or give another --logdir.')
-    return (
-        f', which gave no sign of life for {silent / 60:.0f} min. If it no '
-        'longer runs there, add --break-lock.')
-
-  def _current(self):
-    """Returns whether the open lock is still the one in the folder."""
-    try:
-      return os.path.samestat(
-          os.fstat(self._handle), os.stat(self.path / 'lock'))
-    except FileNotFoundError:
-      return False
-
-  def _holder(self):
-    """Returns the content of the lock file; empty if nobody is named."""
-    try:
-      return files.parse_object(os.pread(self._handle, 65536, 0))
-    except ValueError:
-      return {}
-
-  def _beat(self):
-    while not self._stop.wait(HEARTBEAT):
-      with contextlib.suppress(OSError):
-        os.utime(self._handle)
-
 
 def check_links(path: pathlib.Path) -> None:
   """Refuses a run folder whose own parts are symbolic links.
@@ -328,8 +215,8 @@ def check_changed(logdir: str | os.PathLike, diff: Mapping[str, tuple]) -> None:
   """
   bad = {
       key: pair for key, pair in diff.items()
-      if any(re.fullmatch(pattern, key) for pattern in STRUCTURAL)
-      and (None not in pair or key.startswith('env.config'))}
+      if settings.is_fixed(key)
+      and (None not in pair or settings.is_open(key))}
   if bad:
     say = lambda value: 'not set' if value is None else repr(value)
     listing = '; '.join(
@@ -398,31 +285,6 @@ def machine() -> dict[str, str | int | float]:
       'processor': model[1] if model else platform.machine(),
       'cores': len(os.sched_getaffinity(0)),
       'memory_gb': round(memory / 1e9, 1), 'system': platform.platform()}
-
-
-def _flock(handle):
-  """Returns whether the exclusive lock was free; it is taken then."""
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return True
-  except BlockingIOError:
-    return False
-  except OSError as error:
-    raise errors.StorageError(
-        f'The disk of the run folder has no file locks: {error.strerror}. '
-        'Give a --logdir on another disk.') from error
-
-
-def _boot_id():
-  """Returns what tells this boot of this machine from all others, or ''."""
-  try:
-    return pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
-  except OSError:
-    return ''
-
-
-def _now():
-  return datetime.datetime.now().astimezone().isoformat(timespec='seconds')
 
 
 def _plain(value):

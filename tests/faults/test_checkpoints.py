@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import time
-import types
 
 import numpy as np
 import pytest
@@ -18,8 +17,8 @@ from saved import Net, fill, flip, folder
 import tensorflow as tf
 
 from dreamerv2_tf import cli, errors, files
-from dreamerv2_tf.run import checkpoint
-from dreamerv2_tf.run import train as training
+from dreamerv2_tf.run import checkpoint, session, variables
+from dreamerv2_tf.run import manifest as manifests
 
 GOLDEN = pathlib.Path(__file__).with_name('golden')
 
@@ -156,12 +155,12 @@ class TestDamage:
   def test_what_can_not_be_read_is_not_taken_for_damaged(
       self, store, monkeypatch, number):
     fill(store, 1, 2)
-    entry = checkpoint._entry
+    entry = manifests.entry
     def failing(path):
       if path.name == 'variables.index' and path.parent.name.endswith('2'):
         raise OSError(number, os.strerror(number), str(path))
       return entry(path)
-    monkeypatch.setattr(checkpoint, '_entry', failing)
+    monkeypatch.setattr(manifests, 'entry', failing)
     for find in store.newest, lambda: store.find('2'):
       with pytest.raises(errors.StorageError, match=(
           f'Can not read .*2/variables.index: {os.strerror(number)}. Make it')):
@@ -208,7 +207,7 @@ class TestDamage:
     manifest = json.loads((folder(store, 1) / 'MANIFEST.json').read_text())
     manifest['files']['../../x'] = {'size': 0, 'sha256': ''}
     (folder(store, 1) / 'MANIFEST.json').write_text(
-        json.dumps(checkpoint.sign(manifest)))
+        json.dumps(manifests.with_checksum(manifest)))
     with pytest.raises(errors.StateError, match='foreign file ../../x'):
       store.newest()
 
@@ -258,7 +257,7 @@ class TestOtherAgent:
   @pytest.mark.fault(21)
   def test_long_table_is_cut(self):
     ours = {f'x{i:03d}': '[] float32' for i in range(50)}
-    text = checkpoint._table('path', {}, ours)
+    text = variables._table('path', {}, ours)
     assert 'another agent: 50 of 50' in text
     assert text.endswith('\n  and 30 more')
 
@@ -654,15 +653,16 @@ def test_a_history_without_checkpoints_never_begins_from_zero(
     ('pending', [[1, 'fps', 'x']])])
 def test_what_would_fail_later_is_told_while_resuming(original, path, value):
   state = json.loads(json.dumps(runs.newest(original).state))
-  trainer = types.SimpleNamespace(_due=state['due'], _every=state['every'])
-  training.Trainer._check_state(trainer, state)
+  check = functools.partial(
+      session.check_state, due=state['due'], every=state['every'])
+  check(json.loads(json.dumps(state)))
   place = state
   *parents, last = path.split()
   for key in parents:
     place = place[int(key) if isinstance(place, list) else key]
   place[last] = value
   with pytest.raises((TypeError, ValueError), match=f"'{path}' "):
-    training.Trainer._check_state(trainer, state)
+    check(state)
 
 
 @pytest.mark.fault(24)

@@ -29,8 +29,8 @@ from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.report.jsonl import JSONLOutput
 from dreamerv2_tf.report.logger import Logger
 from dreamerv2_tf.report.tensorboard import TensorBoardOutput
-from dreamerv2_tf.run import rundir
-from dreamerv2_tf.run import train as training
+from dreamerv2_tf.run import lock as locklib
+from dreamerv2_tf.run import measure, rundir
 
 HOLD = """
 import sys
@@ -141,7 +141,7 @@ def test_wrong_input_creates_nothing(
     ('rssm: 1', "'rssm' is a group of keys"),
     ('rssm:', "'rssm' is a group of keys"),
     ('rssm: {deter: 2.5}', "'rssm.deter' must be a whole number"),
-    ('seed: true', "'seed' must be a whole number such as 0 but is True"),
+    ('seed: true', "'seed' must be a whole number of at least 0 such as 0 but"),
     ('1: 2', "'1': keys must be text"),
     ('env: {config: 3}', "'env.config' is a group"),
     ('task: 2020-01-01', "'task' must be text"),
@@ -160,7 +160,7 @@ def test_damaged_files_are_refused_by_name(text, message, tmp_path):
     pytest.param(text, message, marks=pytest.mark.fault(number))
     for number, text, message in [
         (45, '', 'empty, or no mapping'),
-        (45, 'seed: 1.5\n', "'seed' must be a whole number such as 0 but is"),
+        (45, 'seed: 1.5\n', "'seed' must be a whole number of at least 0 such"),
         (45, 'seed: 1\nseed: 2\n', 'duplicate key "seed"'),
         (46, 'task: !!python/object/apply:os.system [touch owned]\n',
          'Invalid YAML in line 1: could not determine a constructor'),
@@ -477,11 +477,11 @@ class TestLock:
 
   def test_deleted_lock_file_is_not_a_second_lock(self, tmp_path, monkeypatch):
     # The file is replaced between the opening and the flock.
-    flock = rundir._flock
+    flock = locklib._flock
     def late(handle):
       (tmp_path / 'run' / 'lock').unlink()
       return flock(handle)
-    monkeypatch.setattr(rundir, '_flock', late)
+    monkeypatch.setattr(locklib, '_flock', late)
     with pytest.raises(errors.LockedError):
       rundir.RunDir(tmp_path / 'run')
 
@@ -552,13 +552,13 @@ class TestOtherHost:
   ])
   def test_no_waiting_where_the_kernel_knows(
       self, tmp_path, monkeypatch, here):
-    monkeypatch.setattr(rundir.socket, 'gethostname', lambda: 'me')
-    monkeypatch.setattr(rundir, '_boot_id', lambda: 'same')
+    monkeypatch.setattr(locklib.socket, 'gethostname', lambda: 'me')
+    monkeypatch.setattr(locklib, '_boot_id', lambda: 'same')
     foreign_lock(tmp_path / 'run', silent=1, **here)
     rundir.RunDir(tmp_path / 'run').close()
 
   def test_heartbeat_touches_the_file(self, tmp_path, monkeypatch):
-    monkeypatch.setattr(rundir, 'HEARTBEAT', 0.01)
+    monkeypatch.setattr(locklib, 'HEARTBEAT', 0.01)
     with rundir.RunDir(tmp_path / 'run') as folder:
       os.utime(folder.path / 'lock', (0, 0))
       deadline = time.time() + 60
@@ -614,14 +614,14 @@ def test_cut_moves_rows_beyond_the_step(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   lines = [json.dumps({'step': step, 'x': step / 3}) for step in range(9)]
   path.write_text('\n'.join(lines) + '\n')
-  assert JSONLOutput.cut(tmp_path, 5) == 3
+  assert JSONLOutput.take_back(tmp_path, 5) == 3
   assert path.read_text().splitlines() == lines[:6]
   side = tmp_path / 'metrics.1.cut.jsonl'
   assert side.read_text().splitlines() == lines[6:]
   before = path.stat().st_mtime_ns
-  assert JSONLOutput.cut(tmp_path, 5) == 0
+  assert JSONLOutput.take_back(tmp_path, 5) == 0
   assert path.stat().st_mtime_ns == before
-  assert JSONLOutput.cut(tmp_path, 2) == 3
+  assert JSONLOutput.take_back(tmp_path, 2) == 3
   assert len((tmp_path / 'metrics.2.cut.jsonl').read_text().split()) == 12
 
 
@@ -633,7 +633,7 @@ def test_cut_leaves_steps_that_increase(tmp_path, caplog):
   again = ['{"step": 2}', '{"step": 1, "x": 3}', '{"step": 4, "x": 3}']
   (tmp_path / 'metrics.jsonl').write_text('\n'.join([
       good[0], odd[0], good[1], *again[:2], *odd[1:], good[2], again[2], '']))
-  assert JSONLOutput.cut(tmp_path, 5) == 3
+  assert JSONLOutput.take_back(tmp_path, 5) == 3
   assert (tmp_path / 'metrics.jsonl').read_text().splitlines() == good
   assert (
       tmp_path / 'metrics.1.cut.jsonl').read_text().splitlines() == again
@@ -655,7 +655,7 @@ def test_restart_purges_only_later_steps(tmp_path):
 def test_cut_drops_a_torn_line(tmp_path, caplog):
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 1}\n{"step": 2, "lo')
-  assert JSONLOutput.cut(tmp_path, 5) == 0
+  assert JSONLOutput.take_back(tmp_path, 5) == 0
   assert path.read_text() == '{"step": 1}\n'
   assert 'Dropped 1 unreadable line' in caplog.text
   output = JSONLOutput(tmp_path)
@@ -683,14 +683,14 @@ def test_a_damaged_evaluation_is_made_again(text, tmp_path):
   path = tmp_path / 'eval-7-20000-1.json'
   path.write_bytes(text.encode('latin-1'))
   episode = {'reward': np.float32([0, 2, 3])}
-  config = types.SimpleNamespace(eval_every=1, eval_eps=1, task='gym_a')
-  trainer = types.SimpleNamespace(
-      _config=config, step=7, _folder=tmp_path, _last=(7, [episode]),
+  parts = types.SimpleNamespace(
+      config=types.SimpleNamespace(task='gym_a'), folder=tmp_path,
+      schedule=types.SimpleNamespace(eval_every=1, eval_eps=1),
+      progress=types.SimpleNamespace(step=7),
       agent=types.SimpleNamespace(train_calls=1))
-  for _ in range(2):  # The second time from the file.
-    record = training.Trainer._final_evaluation(trainer)
+  for last in (7, [episode]), None:  # The second time from the file.
+    record = measure.final_evaluation(parts, last)
     assert (record['return_mean'], record['episodes']) == (5, 1)
-    trainer._last = None
   assert json.loads(path.read_text())['return_mean'] == 5
 
 

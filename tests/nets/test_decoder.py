@@ -1,17 +1,16 @@
+import builders
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers
 from dreamerv2_tf.nets.decoder import Decoder
 
 
 def make_decoder(shapes, dtype=tf.float32, **kwargs):
-  init = layers.Init(np.random.default_rng(0), dtype)
   kwargs = {'cnn_depth': 1, 'mlp_layers': [3], **kwargs}
-  return Decoder(5, shapes, **kwargs, init=init)
+  return Decoder(5, shapes, **kwargs, init=builders.init(dtype))
 
 
 def make_features(*lead):

@@ -1,17 +1,16 @@
 import math
 
+import builders
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 
-from dreamerv2_tf.nets import layers
 from dreamerv2_tf.nets.gru import GRUCell
 
 
 def make_cell(in_dim, deter, dtype=tf.float32):
-  init = layers.Init(np.random.default_rng(0), dtype)
-  return GRUCell(in_dim, deter, init=init)
+  return GRUCell(in_dim, deter, init=builders.init(dtype))
 
 
 def test_step_by_hand():

@@ -1,5 +1,6 @@
 import math
 
+import builders
 import numpy as np
 import pytest
 import reference
@@ -9,17 +10,13 @@ from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.nets import layers
 
 
-def make_init(dtype=tf.float32, seed=0):
-  return layers.Init(np.random.default_rng(seed), dtype)
-
-
 @pytest.mark.parametrize('shape, limit', [
     ([300, 200], math.sqrt(6 / 500)),
     ([4, 4, 30, 20], math.sqrt(6 / (16 * 30 + 16 * 20))),
     ([5, 5, 20, 30], math.sqrt(6 / (25 * 20 + 25 * 30))),  # Transposed.
 ])
 def test_kernels_are_glorot_uniform(shape, limit):
-  kernel = make_init().glorot(shape).numpy()
+  kernel = builders.init().glorot(shape).numpy()
   assert kernel.shape == tuple(shape) and kernel.dtype == np.float32
   assert 0.999 * limit < np.abs(kernel).max() <= limit * (1 + 1e-6)
   np.testing.assert_allclose(kernel.std(), limit / math.sqrt(3), rtol=0.03)
@@ -27,7 +24,8 @@ def test_kernels_are_glorot_uniform(shape, limit):
 
 
 def test_biases_start_at_zero_and_norms_at_identity():
-  weights = layers.Dense(3, 2, 'elu', 'layer', init=make_init()).get_weights()
+  layer = layers.Dense(3, 2, 'elu', 'layer', init=builders.init())
+  weights = layer.get_weights()
   assert list(weights) == ['kernel', 'bias', 'norm/gamma', 'norm/beta']
   np.testing.assert_array_equal(weights['bias'], [0, 0])
   np.testing.assert_array_equal(weights['norm/gamma'], [1, 1])
@@ -35,13 +33,13 @@ def test_biases_start_at_zero_and_norms_at_identity():
 
 
 def test_kernels_follow_the_seed():
-  draw = lambda seed: make_init(seed=seed).glorot([4, 4]).numpy()
+  draw = lambda seed: builders.init(seed=seed).glorot([4, 4]).numpy()
   np.testing.assert_array_equal(draw(1), draw(1))
   assert not np.array_equal(draw(1), draw(2))
 
 
 def test_dense_by_hand():
-  layer = layers.Dense(2, 2, 'elu', init=make_init())
+  layer = layers.Dense(2, 2, 'elu', init=builders.init())
   layer.set_weights({'kernel': [[1, 2], [3, 4]], 'bias': [0.5, -20]})
   want = [1 + 3 + 0.5, math.exp(2 + 4 - 20) - 1]
   got = layer(tf.constant([[[1.0, 1.0]]]))
@@ -58,7 +56,7 @@ def test_layer_norm_by_hand():
 
 
 def test_norm_comes_after_the_bias_and_before_the_activation():
-  layer = layers.Dense(3, 5, 'elu', 'layer', init=make_init())
+  layer = layers.Dense(3, 5, 'elu', 'layer', init=builders.init())
   weights = reference.scramble(layer)
   x = np.random.default_rng(1).normal(size=[4, 3])
   np.testing.assert_allclose(
@@ -68,7 +66,7 @@ def test_norm_comes_after_the_bias_and_before_the_activation():
 
 @pytest.mark.parametrize('dtype', [tf.float16, tf.bfloat16])
 def test_half_precision_computes_in_it_but_normalises_in_float32(dtype):
-  layer = layers.Dense(1, 2, 'none', 'layer', init=make_init(dtype))
+  layer = layers.Dense(1, 2, 'none', 'layer', init=builders.init(dtype))
   layer.set_weights({
       'kernel': [[1000, -1000]], 'bias': [0, 0], 'norm/gamma': [1, 1],
       'norm/beta': [0, 0]})
@@ -92,9 +90,9 @@ def test_activations(name, x, want):
 
 def test_unknown_names_are_refused():
   with pytest.raises(ConfigError, match="tf.nn but is 'eluu'"):
-    layers.Dense(1, 1, 'eluu', init=make_init())
+    layers.Dense(1, 1, 'eluu', init=builders.init())
   with pytest.raises(ConfigError, match="none or layer but is 'batch'"):
-    layers.Dense(1, 1, 'elu', 'batch', init=make_init())
+    layers.Dense(1, 1, 'elu', 'batch', init=builders.init())
 
 
 @pytest.mark.parametrize('size, padding', [
@@ -102,7 +100,7 @@ def test_unknown_names_are_refused():
     ((1, 3), 'SAME'),
 ])
 def test_convolution(size, padding):
-  layer = layers.Conv2D(2, 3, 4, padding, 'elu', init=make_init())
+  layer = layers.Conv2D(2, 3, 4, padding, 'elu', init=builders.init())
   weights = reference.scramble(layer)
   x = np.random.default_rng(1).normal(size=[2, *size, 2])
   want = reference.conv(weights, x, padding)
@@ -121,7 +119,7 @@ def test_convolution(size, padding):
 ])
 def test_transposed_convolution(kernel, small, large, padding):
   layer = layers.ConvTranspose2D(
-      3, 2, kernel, small, large, padding, 'elu', init=make_init())
+      3, 2, kernel, small, large, padding, 'elu', init=builders.init())
   weights = reference.scramble(layer)
   x = np.random.default_rng(1).normal(size=[2, *small, 3])
   want = reference.conv_transpose(weights, x, large, padding)
@@ -144,7 +142,7 @@ def test_transposed_convolution(kernel, small, large, padding):
 def test_fast_forms_equal_the_transposed_convolution(
     depth, kernel, small, large, padding):
   layer = layers.ConvTranspose2D(
-      12, depth, kernel, small, large, padding, init=make_init())
+      12, depth, kernel, small, large, padding, init=builders.init())
   rng = np.random.default_rng(0)
   x = tf.constant(rng.normal(size=[3, *small, 12]), tf.float32)
   weight = tf.constant(rng.normal(size=[3, *large, depth]), tf.float32)

@@ -1,21 +1,18 @@
 import math
 
+import builders
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers, mlp
-
-
-def make_init(dtype=tf.float32):
-  return layers.Init(np.random.default_rng(0), dtype)
+from dreamerv2_tf.nets import mlp
 
 
 def make_head(dist, out, std=0.0, **kwargs):
   """A last layer whose raw outputs are the given numbers."""
-  head = mlp.DistLayer(1, [len(out)], dist, init=make_init(), **kwargs)
+  head = mlp.DistLayer(1, [len(out)], dist, init=builders.init(), **kwargs)
   raw = {'out': out, 'std': np.broadcast_to(std, [len(out)])}
   head.set_weights({
       k: raw[k.split('/')[0]] if k.endswith('bias') else np.zeros(v.shape)
@@ -26,7 +23,7 @@ def make_head(dist, out, std=0.0, **kwargs):
 @pytest.mark.parametrize('norm', ['none', 'layer'])
 @pytest.mark.parametrize('depth', [0, 2])
 def test_mlp(depth, norm):
-  net = mlp.MLP(4, [], depth, 6, norm=norm, init=make_init())
+  net = mlp.MLP(4, [], depth, 6, norm=norm, init=builders.init())
   weights = reference.scramble(net)
   assert list(weights)[-2:] == ['out/out/kernel', 'out/out/bias']
   x = np.random.default_rng(1).normal(size=[2, 3, 4])
@@ -96,7 +93,7 @@ def test_tanh_normal_head():
 @pytest.mark.parametrize('dtype', [tf.float16, tf.bfloat16])
 @pytest.mark.parametrize('dist', mlp.DistLayer.DISTS)
 def test_heads_leave_half_precision(dist, dtype):
-  net = mlp.MLP(4, [2], 1, 6, dist=dist, init=make_init(dtype))
+  net = mlp.MLP(4, [2], 1, 6, dist=dist, init=builders.init(dtype))
   result = net(tf.ones([2, 3, 4], dtype))
   sample = result.sample(seed=(0, 0))
   assert sample.dtype == tf.float32 and sample.shape == [2, 3, 2]
@@ -107,7 +104,7 @@ def test_heads_leave_half_precision(dist, dtype):
 
 def test_unknown_distribution():
   with pytest.raises(ConfigError, match="trunc_normal but is 'gauss'"):
-    mlp.MLP(1, [], 1, 1, dist='gauss', init=make_init())
+    mlp.MLP(1, [], 1, 1, dist='gauss', init=builders.init())
   for dist in 'onehot', 'tanh_normal':
     with pytest.raises(ConfigError, match='needs mse, normal or binary'):
-      mlp.MLP(1, [], 1, 1, dist=dist, init=make_init())
+      mlp.MLP(1, [], 1, 1, dist=dist, init=builders.init())

@@ -1,11 +1,11 @@
+import builders
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.nets import layers
-from dreamerv2_tf.nets.rssm import EnsembleRSSM
+from dreamerv2_tf.nets.rssm import EnsembleRSSM, reset_rows
 from dreamerv2_tf.tfutils import split
 
 B, T, S, C, D, A, E = 2, 4, 3, 3, 4, 2, 5
@@ -16,8 +16,7 @@ def make_rssm(dtype=tf.float32, **kwargs):
   kwargs = {
       'ensemble': 1, 'stoch': S, 'deter': D, 'hidden': 6, 'discrete': C,
       **kwargs}
-  init = layers.Init(np.random.default_rng(0), dtype)
-  rssm = EnsembleRSSM(A, E, **kwargs, init=init)
+  rssm = EnsembleRSSM(A, E, **kwargs, init=builders.init(dtype))
   return rssm, reference.scramble(rssm)
 
 
@@ -52,13 +51,21 @@ def assert_states(got, want, **kwargs):
     np.testing.assert_allclose(got[key], value, err_msg=key, **kwargs)
 
 
+def one_step(rssm, state, action, embed, is_first, seed=SEED, sample=True):
+  """Posterior and prior of one observation, [B, ...]."""
+  post = rssm.posterior_step(state, action, embed, is_first, seed, sample)
+  state, action = tf.nest.map_structure(
+      lambda x: reset_rows(is_first, x), (state, action))
+  return post, rssm.img_step(state, action, seed, sample)
+
+
 @pytest.mark.parametrize('norm', ['none', 'layer'])
 def test_one_step_of_discrete_latents(norm):
   rssm, w = make_rssm(norm=norm)
   embed, action, _ = make_inputs()
   state = make_state(rssm)
-  post, prior = rssm.obs_step(
-      state, action[:, 0], embed[:, 0], tf.constant([False, False]), SEED,
+  post, prior = one_step(
+      rssm, state, action[:, 0], embed[:, 0], tf.constant([False, False]),
       sample=False)
   before = numpy_state(state)
   deter = reference.deter_step(
@@ -81,8 +88,8 @@ def test_one_step_of_gaussian_latents(std_act, function):
   rssm, w = make_rssm(discrete=False, std_act=std_act, min_std=0.2)
   embed, action, _ = make_inputs()
   state = make_state(rssm)
-  post, prior = rssm.obs_step(
-      state, action[:, 0], embed[:, 0], tf.constant([False, False]), SEED,
+  post, prior = one_step(
+      rssm, state, action[:, 0], embed[:, 0], tf.constant([False, False]),
       sample=False)
   before = numpy_state(state)
   deter = reference.deter_step(
@@ -100,8 +107,9 @@ def test_samples_follow_the_distributions():
   rssm, _ = make_rssm()
   embed, action, first = make_inputs()
   state = make_state(rssm)
-  draw = tf.function(lambda seed: rssm.obs_step(
-      state, action[:, 0], embed[:, 0], first[:, 0], seed), autograph=False)
+  draw = tf.function(lambda seed: one_step(
+      rssm, state, action[:, 0], embed[:, 0], first[:, 0], seed),
+      autograph=False)
   draws = [draw(tf.constant([0, i])) for i in range(600)]
   for which in (0, 1):
     stoch = np.mean([d[which]['stoch'] for d in draws], 0)
@@ -138,8 +146,8 @@ def test_the_loop_equals_single_steps_in_values_and_gradients(discrete):
     state, states = start, []
     seeds = tf.random.split(split(SEED, 3)[0], T)  # As `observe` draws them.
     for t in range(T):
-      state, prior = rssm.obs_step(
-          state, action[:, t], embed[:, t], first[:, t], seeds[t])
+      state, prior = one_step(
+          rssm, state, action[:, t], embed[:, t], first[:, t], seeds[t])
       states.append((state, prior))
     return tf.nest.map_structure(lambda *xs: tf.stack(xs, 1), *states)
 
@@ -186,9 +194,9 @@ def test_gradients_of_one_step_equal_finite_differences():
   with tf.GradientTape() as tape:
     tape.watch(sources)
     before = state | {k: sources[k] for k in ('stoch', 'deter')}
-    states = rssm.obs_step(
-        before, sources['action'], sources['embed'],
-        tf.constant([False, False]), SEED)
+    states = one_step(
+        rssm, before, sources['action'], sources['embed'],
+        tf.constant([False, False]))
     value = tf.add_n([
         tf.reduce_sum(x * tf.reshape(s['logit'], x.shape))
         for x, s in zip(weight.astype('f'), states)])
@@ -207,18 +215,18 @@ def test_is_first_forgets_state_and_action_even_nan(discrete):
       make_state(rssm))
   action = tf.concat([action[:1, 0], tf.fill([1, A], np.nan)], 0)
   with tf.GradientTape() as tape:
-    post, prior = rssm.obs_step(
-        state, action, embed[:, 0], tf.constant([False, True]), SEED,
+    post, prior = one_step(
+        rssm, state, action, embed[:, 0], tf.constant([False, True]),
         sample=False)
     loss = tf.add_n([
         tf.reduce_sum(v) for s in (post, prior) for v in s.values()])
-  fresh = rssm.obs_step(
-      rssm.initial(B), tf.zeros([B, A]), embed[:, 0],
-      tf.constant([False, False]), SEED, sample=False)
-  carried = rssm.obs_step(
-      tf.nest.map_structure(lambda x: tf.concat([x[:1]] * B, 0), state),
+  fresh = one_step(
+      rssm, rssm.initial(B), tf.zeros([B, A]), embed[:, 0],
+      tf.constant([False, False]), sample=False)
+  carried = one_step(
+      rssm, tf.nest.map_structure(lambda x: tf.concat([x[:1]] * B, 0), state),
       tf.concat([action[:1]] * B, 0), embed[:, 0],
-      tf.constant([False, False]), SEED, sample=False)
+      tf.constant([False, False]), sample=False)
   for got, want, other in zip((post, prior), fresh, carried):
     for key in got:
       np.testing.assert_allclose(got[key][1], want[key][1], rtol=1e-6)
@@ -311,8 +319,7 @@ def test_every_step_uses_one_prior_of_the_ensemble():
   for draw in draws:
     counts = np.bincount(draw, minlength=members)
     assert counts.min() >= 3, counts
-  _, prior = rssm.obs_step(
-      rssm.initial(B), action[:, 0], embed[:, 0], first[:, 0], SEED)
+  prior = rssm.img_step(rssm.initial(B), action[:, 0], SEED)
   chosen(prior['deter'].numpy(), prior['logit'].numpy())
 
 
@@ -321,10 +328,11 @@ def test_with_a_seed_for_each_row_rows_do_not_touch_each_other():
   embed, action, first = make_inputs()
   state = make_state(rssm)
   seeds = tf.constant([[7, 1], [7, 2]])
-  both = rssm.filter(state, action[:, 0], embed[:, 0], first[:, 0], seeds)
+  both = rssm.posterior_step(
+      state, action[:, 0], embed[:, 0], first[:, 0], seeds)
   for row in range(B):
     pick = lambda x, row=row: x[row:row + 1]
-    alone = rssm.filter(
+    alone = rssm.posterior_step(
         tf.nest.map_structure(pick, state), pick(action[:, 0]),
         pick(embed[:, 0]), pick(first[:, 0]), pick(seeds))
     assert_states(
@@ -379,44 +387,25 @@ FORTH = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
 BACK = 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
 
 
-def kl_of(post, prior, discrete=2, **kwargs):
-  rssm, _ = make_rssm(stoch=1, discrete=discrete)
-  return rssm.kl_loss(
-      {'logit': tf.constant(post, tf.float32)},
-      {'logit': tf.constant(prior, tf.float32)}, **kwargs)
+def logits(x):
+  return {'logit': tf.constant(x, tf.float32)}
 
 
-@pytest.mark.parametrize('forward, want', [(False, FORTH), (True, BACK)])
-def test_kl_by_hand(forward, want):
-  loss, value = kl_of([[[HALF]]], [[[TENTH]]], forward=forward)
-  np.testing.assert_allclose(value, [[want]], rtol=1e-5)
-  np.testing.assert_allclose(loss, want, rtol=1e-5)
-
-
-@pytest.mark.parametrize('free_avg, free, want', [
-    (True, 0.0, FORTH / 2),
-    (True, 0.2, FORTH / 2),  # The average of 0.51 and 0 exceeds 0.2 already.
-    (True, 0.4, 0.4),
-    (False, 0.2, (FORTH + 0.2) / 2),
-    (False, 0.6, 0.6),
-])
-def test_free_nats_by_hand(free_avg, free, want):
-  loss, value = kl_of(
-      [[[HALF]], [[HALF]]], [[[TENTH]], [[HALF]]], free=free,
-      free_avg=free_avg)
-  np.testing.assert_allclose(loss, want, rtol=1e-5)
-  np.testing.assert_allclose(value, [[FORTH], [0]], rtol=1e-5, atol=1e-7)
+@pytest.mark.parametrize('q, p, want', [
+    (HALF, TENTH, FORTH), (TENTH, HALF, BACK), (HALF, HALF, 0)])
+def test_kl_by_hand(q, p, want):
+  rssm, _ = make_rssm(stoch=1, discrete=2)
+  np.testing.assert_allclose(
+      rssm.kl(logits([[[q]]]), logits([[[p]]])), [[want]], rtol=1e-5,
+      atol=1e-7)
 
 
 def test_kl_sums_over_latents():
-  rng = np.random.default_rng(0)
-  post, prior = rng.normal(size=[2, B, T, S, C])
+  post, prior = np.random.default_rng(0).normal(size=[2, B, T, S, C])
   rssm, _ = make_rssm()
-  _, value = rssm.kl_loss(
-      {'logit': tf.constant(post, tf.float32)},
-      {'logit': tf.constant(prior, tf.float32)})
   np.testing.assert_allclose(
-      value, reference.kl_onehot(post, prior), rtol=1e-4)
+      rssm.kl(logits(post), logits(prior)), reference.kl_onehot(post, prior),
+      rtol=1e-4)
 
 
 def test_kl_of_gaussians():
@@ -425,51 +414,30 @@ def test_kl_of_gaussians():
   post, prior = (
       {'mean': rng.normal(size=[B, T, S]),
        'std': rng.uniform(0.2, 2, size=[B, T, S])} for _ in range(2))
-  loss, value = rssm.kl_loss(*tf.nest.map_structure(
+  value = rssm.kl(*tf.nest.map_structure(
       lambda x: tf.constant(x, tf.float32), (post, prior)))
   want = reference.kl_normal(
       post['mean'], post['std'], prior['mean'], prior['std'])
   np.testing.assert_allclose(value, want, rtol=1e-4)
-  np.testing.assert_allclose(loss, want.mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize('forward', [False, True])
-@pytest.mark.parametrize('balance', [0.8, 0.5, 1.0, 0.0])
-def test_balance_splits_the_gradient(balance, forward):
+def test_gradients_of_the_kl():
   rng = np.random.default_rng(0)
   rssm, _ = make_rssm()
-  post, prior = (
-      tf.constant(x, tf.float32) for x in rng.normal(size=[2, B, T, S, C]))
+  q, p = (logits(x) for x in rng.normal(size=[2, B, T, S, C]))
   with tf.GradientTape() as tape:
-    tape.watch([post, prior])
-    loss, _ = rssm.kl_loss(
-        {'logit': post}, {'logit': prior}, balance=balance, forward=forward)
-  to_post, to_prior = tape.gradient(loss, [post, prior])
-  left, right = (prior, post) if forward else (post, prior)
-  left, right = (reference.log_softmax(x.numpy()) for x in (left, right))
-  # d KL(l || r): l * (log l - log r - KL) to its logits, r - l to the other's.
-  ratio = left - right
-  kl = (np.exp(left) * ratio).sum(-1, keepdims=True)
-  to_left = np.exp(left) * (ratio - kl) / (B * T)
-  to_right = (np.exp(right) - np.exp(left)) / (B * T)
-  want_prior, want_post = (
-      (to_left, to_right) if forward else (to_right, to_left))
+    tape.watch([q, p])
+    value = rssm.kl(q, p)
+  to_q, to_p = tape.gradient(value, [q['logit'], p['logit']])
+  q, p = (reference.log_softmax(x['logit'].numpy()) for x in (q, p))
+  # d KL(q || p): q * (log q - log p - KL) to its logits, p - q to the other's.
+  kl = (np.exp(q) * (q - p)).sum(-1, keepdims=True)
   np.testing.assert_allclose(
-      to_prior, balance * want_prior, rtol=1e-3, atol=1e-6)
+      to_q, np.exp(q) * (q - p - kl), rtol=1e-3, atol=1e-6)
   np.testing.assert_allclose(
-      to_post, (1 - balance) * want_post, rtol=1e-3, atol=1e-6)
-
-
-def test_free_nats_stop_the_gradient_of_the_average():
-  post = tf.constant([[[HALF]]], tf.float32)
-  with tf.GradientTape() as tape:
-    tape.watch(post)
-    loss, _ = kl_of(post, [[[TENTH]]], free=0.6)
-  assert not tape.gradient(loss, post).numpy().any()
+      to_p, np.exp(p) - np.exp(q), rtol=1e-3, atol=1e-6)
 
 
 def test_settings_out_of_range():
   with pytest.raises(ConfigError, match="sigmoid2 but is 'exp'"):
     make_rssm(std_act='exp')
-  with pytest.raises(ConfigError, match=r'in \[0, 1\] but is 1.2'):
-    kl_of([[[HALF]]], [[[TENTH]]], balance=1.2)

@@ -35,7 +35,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 def test_nothing_is_taken_back_without_a_file(tmp_path):
-  assert JSONLOutput.cut(tmp_path, 5) == 0
+  assert JSONLOutput.take_back(tmp_path, 5) == 0
   assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""GIFs decode to what was encoded; captions and columns have their place."""
+"""GIFs decode to what was encoded; captions and rows have their place."""
 
 import io
 
@@ -107,11 +107,28 @@ def test_annotate_adds_a_band_below():
   assert got[0, 10:].max() == 0 and got[1, 10:].max() > 200
 
 
-def test_side_by_side_pads_time_and_height():
-  one = np.full((1, 4, 3, 1), 1, np.uint8)
-  two = np.full((2, 6, 5, 3), 2, np.uint8)
-  got = video.side_by_side(one, two, gap=2)
-  assert got.shape == (2, 6, 3 + 2 + 5, 3)
-  row = [1, 1, 1, 0, 0, 2, 2, 2, 2, 2]
-  np.testing.assert_array_equal(got[1, 0, :, 0], row)
-  np.testing.assert_array_equal(got[0, 5, :, 0], [0] * 5 + [2] * 5)
+def test_the_sequences_shown_are_those_with_the_fewest_beginnings():
+  is_first = np.zeros([8, 4], bool)
+  is_first[:, 0] = True  # Which is no jump.
+  is_first[[0, 3, 3], [2, 1, 3]] = True
+  batch = {'is_first': is_first, 'reward': np.arange(8)}
+  got = video.clearest(batch)
+  np.testing.assert_array_equal(got['reward'], [1, 2, 4, 5, 6, 7])
+  np.testing.assert_array_equal(
+      video.clearest(batch, 7)['reward'], [1, 2, 4, 5, 6, 7, 0])
+  assert video.clearest({'is_first': is_first[:2]})['is_first'].shape == (2, 4)
+
+
+def test_truth_lies_over_prediction_over_difference():
+  rng = np.random.default_rng(0)
+  truth = rng.uniform(size=[2, 7, 4, 3, 1]).astype(np.float32)
+  model = truth + 0.5
+  got = video.open_loop({'a/b': (truth, model)})
+  assert list(got) == ['openl_a/b'] and got['openl_a/b'].shape == (7, 12, 6, 1)
+  rows = np.split(got['openl_a/b'], 3, 1)
+  for want, row in zip((truth, np.minimum(model, 1), None), rows):
+    for index, part in enumerate(np.split(row, 2, 2)):
+      if want is None:
+        np.testing.assert_allclose(part, 0.75)
+      else:
+        np.testing.assert_array_equal(part, want[index])

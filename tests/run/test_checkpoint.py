@@ -146,7 +146,8 @@ class TestFailingDisk:
 
 def test_the_order_of_observations_is_that_of_the_newest_checkpoint(store):
   space = {'b': 2, 'c': 3, 'a': 1}
-  order = lambda: ''.join(checkpoint.order(store._dir, space))
+  order = lambda: ''.join(checkpoint.newest_observations(
+      store._dir, space))
   assert order() == 'abc'  # There is none yet.
   store.save(1, Net(), {}, meta={})
   assert order() == 'bca'  # Of a version that took that of the space.

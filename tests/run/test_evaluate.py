@@ -4,16 +4,13 @@ import json
 import os
 import sys
 
-import gymnasium as gym
 import numpy as np
 from PIL import Image
 import pytest
 import runs
 
-from dreamerv2_tf import cli, errors
+from dreamerv2_tf import cli
 from dreamerv2_tf.config import resolve
-from dreamerv2_tf.data.driver import RandomPolicy
-from dreamerv2_tf.run import evaluate, train
 
 KEYS = {
     'return_mean', 'return_std', 'return_ci95', 'length_mean', 'crash_rate',
@@ -152,108 +149,3 @@ def test_a_missing_package_is_one_line(tmp_path, eval_, monkeypatch):
   assert eval_(tmp_path, status=4).endswith(
       "needs the module 'highway_env', which can not be imported. Install it, "
       'perhaps with: pip install highway-env')
-
-
-class TestCollect:
-  """Scenarios in which environments fail."""
-
-  def collect(self, tmp_path, seeds, *plan, count=2, **options):
-    config = resolve(['debug'], [
-        '--task', 'gym_toys:Plan-v0', '--env.config.folder', str(tmp_path),
-        '--env.config.at', str(options.pop('at', 3)),
-        '--env.config.plan', json.dumps(plan), '--envs_parallel', 'none',
-        *options.pop('flags', ())])
-    with evaluate.make_pool(
-        config, evaluate.factory(config, True), count) as pool:
-      policy = RandomPolicy(pool.act_space, 0)
-      return evaluate.collect(pool, policy, seeds, **options)
-
-  def seeds(self, episodes):
-    return [round(10 * episode['vector'][0, 1]) for episode in episodes]
-
-  def test_each_scenario_once_in_order(self, tmp_path):
-    episodes, frames = self.collect(tmp_path, [5, 3, 9], film=[3])
-    assert self.seeds(episodes) == [5, 3, 9]
-    assert [frame[0, 0, 0] for frame in frames] == [0, 1, 2, 3, 4, 5]
-
-  @pytest.mark.parametrize('count', [1, 2, 3])
-  @pytest.mark.parametrize('at', [1, 2])
-  def test_failed_ones_run_again(self, tmp_path, at, count):
-    episodes, frames = self.collect(
-        tmp_path, [5, 3, 9], [3, 1, 'raise'], [9, 1, 'raise'], at=at,
-        count=count, film=[3])
-    assert self.seeds(episodes) == [5, 3, 9]
-    assert {len(x['reward']) for x in episodes} == {6}
-    assert [frame[0, 0, 0] for frame in frames] == [0, 1, 2, 3, 4, 5]
-
-  def test_failure_in_the_reset(self, tmp_path):
-    episodes, _ = self.collect(
-        tmp_path, [5, 3, 9], [3, 1, 'raise'], [3, 2, 'raise'], at=0)
-    assert self.seeds(episodes) == [5, 3, 9]
-
-  def test_hopeless_ones_are_left_out(self, tmp_path, caplog):
-    plan = [[3, visit, 'raise'] for visit in (1, 2, 3)]
-    episodes, _ = self.collect(tmp_path, [5, 3, 9], *plan)
-    assert self.seeds(episodes) == [5, 9]
-    assert 'Scenario 3 is left out: its episode was cut 3 times.' in caplog.text
-
-  def test_an_episode_that_may_never_end_is_told(
-      self, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(evaluate, 'LONG', 4)
-    self.collect(tmp_path, [5, 3], count=1)
-    assert caplog.text.count('goes on after 4 steps. If it never ends') == 2
-    assert 'scenario 3 goes on' in caplog.text
-    assert '--time_limit 4' in caplog.text
-    caplog.clear()
-    monkeypatch.setattr(evaluate, 'LONG', 6)
-    self.collect(tmp_path, [5, 3], count=1)
-    assert 'goes on' not in caplog.text
-
-  def test_dropped_data_ends_no_evaluation(self, tmp_path):
-    plan = [[3, visit, 'nan'] for visit in (1, 2, 3)]
-    with pytest.raises(errors.EnvError, match='No scenario could be run'):
-      self.collect(tmp_path, [3], *plan, flags=['--on_bad_data', 'drop'])
-
-
-def test_summary_by_hand():
-  def episode(rewards, crashed, speeds):
-    return {
-        'reward': np.array([0, *rewards], np.float32),
-        'log_crashed': np.array([0, *crashed], np.float32),
-        'log_speed': np.array([99, *speeds], np.float32)}
-  episodes = [
-      episode([1, 1], [0, 1], [20, 22]), episode([4], [0], [30]),
-      episode([6], [0], [28])]
-  result = evaluate.summarize(episodes)
-  half = 1.96 * 2 / 3 ** 0.5
-  assert result['return_ci95'] == pytest.approx([4 - half, 4 + half])
-  del result['return_ci95']
-  assert result == pytest.approx({
-      'return_mean': 4, 'return_std': 2, 'length_mean': 4 / 3,
-      'crash_rate': 1 / 3, 'speed_mean': 25})
-  assert evaluate.table(episodes) == {
-      'return': [2, 4, 6], 'length': [2, 1, 1],
-      'crashed': [True, False, False], 'speed': [21, 30, 28]}
-  plain = evaluate.summarize([{'reward': np.ones(3, np.float32)}])
-  assert plain['crash_rate'] is None and plain['speed_mean'] is None
-  assert plain['return_ci95'] is None
-
-
-def test_metrics_of_an_episode():
-  config = resolve([], [
-      '--log_keys_sum', 'log_a', '--log_keys_mean', 'log_.*', '--log_keys_max',
-      'log_b'])
-  episode = {
-      'reward': np.array([0, 1, 2], np.float32),
-      'log_a': np.array([1, 2, 3]), 'log_b': np.array([1, 2, 9])}
-  assert evaluate.episode_metrics(episode, config, 'train') == {
-      'train_return': 3, 'train_length': 2, 'sum_train_log_a': 6,
-      'mean_train_log_a': 2, 'mean_train_log_b': 4, 'max_train_log_b': 9}
-
-
-def test_only_vector_tasks_of_highway_are_filmed():
-  box = lambda *shape: {'x': gym.spaces.Box(0, 1, shape)}
-  config = resolve(['highway'])
-  assert list(train.filmed(config, box(25))) == [train.EVAL_SEED]
-  assert not train.filmed(config, box(32, 128, 1))
-  assert not train.filmed(resolve(['atari']), box(25))

@@ -14,6 +14,29 @@ from dreamerv2_tf.run.learner import Learner
 from dreamerv2_tf.run.profile import Profile
 
 
+class Policy:
+  """Acts with the number of gradient steps in its weights."""
+
+  def __init__(self, agent, copied=None):
+    self.agent = agent
+    self.copied = copied  # Weight of a copy.
+
+  def __call__(self, obs, state, mode):
+    assert mode != 'eval' or self.copied is None
+    weight = self.agent.weight if self.copied is None else self.copied
+    return {'action': weight}, state
+
+  def copy(self):
+    self.agent.copy = Policy(self.agent, self.agent.weight)
+    return self.agent.copy
+
+  def sync(self, weights=None):
+    self.copied = weights['weight'] if weights else self.agent.weight
+
+  def weights(self):
+    return {'weight': np.array(self.copied)}
+
+
 class Agent:
   """Weight and latent state count gradient steps; each waits for `go`."""
 
@@ -22,6 +45,7 @@ class Agent:
     self.go.set()
     self.step = tf.Variable(0)
     self.weight = 0
+    self.policy = Policy(self)
     self.copy = None
     self.trained = []  # (batch, carry, step) of each gradient step.
     self.metrics = {'model_loss': 1.0}
@@ -33,16 +57,6 @@ class Agent:
     self.trained.append((batch, carry and int(carry), int(self.step)))
     self.weight += 1
     return tf.constant(self.weight), self.metrics
-
-  def policy(self, obs, state, mode):
-    acting = self.weight if self.copy is None or mode == 'eval' else self.copy
-    return {'action': acting}, state
-
-  def freeze(self, weights=None):
-    self.copy = weights['weight'] if weights else self.weight
-
-  def frozen(self):
-    return {} if self.copy is None else {'weight': np.array(self.copy)}
 
 
 @pytest.fixture
@@ -99,7 +113,7 @@ def test_policies_act_on_a_copy_if_steps_span_several_calls(
   for _ in range(3):
     learner.begin(itertools.count(), 2, 0)
     learner.finish()
-    copies.append(agent.copy)
+    copies.append(agent.copy and agent.copy.copied)
   assert agent.weight == 6
   assert copies == ([0, 2, 4] if lags else [None] * 3)
 
@@ -128,7 +142,9 @@ def test_goes_on_from_state_and_arrays(make, train_every):
   other, twin = make(train_every=train_every)
   twin.weight = agent.weight
   other.load_state(learner.state(), learner.arrays())
-  assert twin.copy == agent.copy == (0 if train_every == 2 else None)
+  if train_every == 2:
+    assert twin.copy.copied == agent.copy.copied == 0
+  assert (twin.copy is None) == (train_every == 1)
   assert other.means.take() == {'model_loss': 1.0}
   other.begin(itertools.count(), 1, 0)
   other.finish()

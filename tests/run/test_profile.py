@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from dreamerv2_tf.config import resolve
-from dreamerv2_tf.run import train
+from dreamerv2_tf.run import parts
 from dreamerv2_tf.run.profile import Profile
 
 
@@ -135,7 +135,7 @@ def test_runs_with_profiles_are_the_same_bit_for_bit(toys):
 
 
 def test_a_checkpoint_names_the_same_settings_with_a_profile():
-  digests = {train._digest(resolve(['debug'], flags)) for flags in (
+  digests = {parts.digest(resolve(['debug'], flags)) for flags in (
       [], ['--profile', '1:2'], ['--seed', '1'])}
   assert len(digests) == 2
 

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.data.replay import Replay
-from dreamerv2_tf.run.train import Trainer
+from dreamerv2_tf.run import measure
 
 LOSSES = (
     'kl_loss', 'model_kl', 'prior_ent', 'post_ent', 'reward_loss',
@@ -147,18 +147,19 @@ def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
   heads = {'decoder': types.SimpleNamespace(cnn_keys=['image'])}
   agent = types.SimpleNamespace(
       world_model=types.SimpleNamespace(heads=heads),
-      report=lambda batch: {'openl': batch})
+      report=lambda batch: {'image': (np.zeros((1, 2, 4, 4, 1)),) * 2})
+  batch = {'is_first': np.zeros((1, 2), bool)}
   logged = []
   for minlen in 5, 3:  # The episode has 3 steps.
     replay = Replay(tmp_path, minlen=minlen)
     assert replay.stats['loaded_episodes'] == 1
-    Trainer._report(types.SimpleNamespace(
-        _replay=None, _eval_replay=replay, agent=agent,
-        _datasets={'eval_report': iter(['batch'] * (minlen == 3))},
-        _logger=types.SimpleNamespace(
-            add=lambda metrics, prefix: logged.append((prefix, metrics)))),
+    measure.report(types.SimpleNamespace(
+        replays={'eval': replay}, agent=agent,
+        datasets={'eval_report': iter([batch] * (minlen == 3))},
+        logger=types.SimpleNamespace(
+            add=lambda metrics, prefix: logged.append((prefix, *metrics)))),
         'eval')
-  assert logged == [('eval', {'openl': 'batch'})]
+  assert logged == [('eval', 'openl_image')]
 
 
 def test_a_run_without_configs_goes_on_with_its_own(launcher, tmp_path):

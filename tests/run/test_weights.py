@@ -11,7 +11,7 @@ import runs
 from dreamerv2_tf import cli
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, StateError
-from dreamerv2_tf.run import evaluate, weights
+from dreamerv2_tf.run import loading, weights
 
 
 class Holder:
@@ -37,7 +37,7 @@ def holder():
 
 @pytest.fixture(scope='module')
 def agent(highway):
-  return evaluate.load_agent(highway['highway_kinematics'])[0]
+  return loading.load_agent(highway['highway_kinematics'])[0]
 
 
 @pytest.fixture(scope='module')
@@ -53,7 +53,7 @@ def packed(highway, agent, tmp_path_factory):
 
 
 def test_float32_acts_bit_for_bit_as_the_run(packed, agent, highway):
-  loaded, config, step = evaluate.load_agent(packed['float32'])
+  loaded, config, step = loading.load_agent(packed['float32'])
   assert step == 200
   assert config == Config.load(highway['highway_kinematics'] / 'config.yaml')
   theirs, ours = agent.get_weights(), loaded.get_weights()
@@ -70,7 +70,7 @@ def test_float32_acts_bit_for_bit_as_the_run(packed, agent, highway):
 
 
 def test_float16_acts_nearly_as_the_run(packed, agent):
-  loaded, _, _ = evaluate.load_agent(packed['float16'])
+  loaded, _, _ = loading.load_agent(packed['float16'])
   feat = np.random.default_rng(0).normal(
       size=[50, agent.world_model.rssm.dim]).astype(np.float32)
   probs = [x.actor_critic.actor(feat).probs_parameter().numpy()
@@ -81,19 +81,19 @@ def test_float16_acts_nearly_as_the_run(packed, agent):
 
 
 def test_dreams_need_nothing_else(packed):
-  loaded, _, _ = evaluate.load_agent(
+  loaded, _, _ = loading.load_agent(
       packed['float16'], overrides=['--eval_lookahead.depth', '2'])
   assert loaded.act(np.zeros([5, 5], np.float32))[0] in range(5)
 
 
 def test_other_networks_are_refused(packed):
   with pytest.raises(StateError, match='weights.npz: These weights belong to'):
-    evaluate.load_agent(packed['float32'], overrides=['--rssm.deter', '16'])
+    loading.load_agent(packed['float32'], overrides=['--rssm.deter', '16'])
 
 
 def test_there_are_no_checkpoints(packed):
   with pytest.raises(ConfigError, match="no checkpoint 'best'. Leave"):
-    evaluate.load_agent(packed['float32'], 'best')
+    loading.load_agent(packed['float32'], 'best')
 
 
 def test_training_can_not_go_on(packed, capsys):
@@ -176,7 +176,7 @@ def test_observations_keep_the_order_of_the_card(packed, agent, tmp_path):
   names = list(agent.obs_space)[::-1]
   card = {'step': 200, 'observations': names}
   (folder / 'card.json').write_text(json.dumps(card))
-  loaded, _, _ = evaluate.load_agent(folder)
+  loaded, _, _ = loading.load_agent(folder)
   assert list(loaded.obs_space) == names != list(agent.obs_space)
 
 

@@ -11,7 +11,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from dreamerv2_tf.run import evaluate
+from dreamerv2_tf.run import environments
+from dreamerv2_tf.run.evaluator import Evaluator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'scripts' / 'baselines.py'
@@ -40,7 +41,7 @@ def read(folder, name):
 def make(script, *words):
   """Returns the environment of a command line."""
   _, _, config, _ = script.parse(['random', *words])
-  return evaluate.factory(config, ())()
+  return environments.factory(config, ())()
 
 
 class TestRecords:
@@ -263,14 +264,14 @@ class TestSimulatorPlanner:
     words = (
         'simulator_planner', *COUNTER, '--episodes', '3', '--envs', '1',
         '--env.config.length', '2')
-    collect = evaluate.collect
+    play = Evaluator.__call__
     self.seen = []
-    def note(pool, policy, seeds):
+    def note(self_, policy, seeds):
       self.seen += seeds
       if self.seen[1:] == [10_001]:
         raise KeyboardInterrupt
-      return collect(pool, policy, seeds)
-    monkeypatch.setattr(evaluate, 'collect', note)
+      return play(self_, policy, seeds)
+    monkeypatch.setattr(Evaluator, '__call__', note)
     call(*words, status=130)
     folder = call.folder / 'gym_toys:Counter-v0' / 'simulator_planner'
     assert [x.name for x in folder.iterdir()] == ['partial.json']

@@ -67,8 +67,8 @@ def test_the_road_is_drawn_to_scale(script, road):
 
 @pytest.fixture(scope='module')
 def loaded(highway):
-  from dreamerv2_tf.run import evaluate
-  return {k: evaluate.load_agent(v)[:2] for k, v in highway.items()}
+  from dreamerv2_tf.run import loading
+  return {k: loading.load_agent(v)[:2] for k, v in highway.items()}
 
 
 def test_dreams_are_cut_by_looks(script, loaded):

@@ -7,7 +7,7 @@ import pytest
 import runs
 
 from dreamerv2_tf.errors import ConfigError
-from dreamerv2_tf.run import evaluate
+from dreamerv2_tf.run import evaluate, loading
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / 'scripts' / 'ship.py'
 
@@ -48,8 +48,8 @@ def test_the_agent_is_that_of_the_run(shipped, logdir):
   assert sorted(path.name for path in shipped.iterdir()) == [
       'card.json', 'card.md', 'config.yaml', 'drive.gif', 'weights.npz']
   assert [path.name for path in shipped.parent.iterdir()] == ['driver']
-  ours, config, step = evaluate.load_agent(shipped)
-  theirs, settings, same = evaluate.load_agent(logdir)
+  ours, config, step = loading.load_agent(shipped)
+  theirs, settings, same = loading.load_agent(logdir)
   assert step == same and config == settings.update({'logdir': ''})
   weights = ours.get_weights()
   for key, value in theirs.get_weights().items():
@@ -102,7 +102,7 @@ def test_settings_that_changed_on_the_way(script, tmp_path, logdir):
       **record['history'][0], 'argv': ['dreamerv2', '--logdir', 'x'],
       'changed': {'actor_ent': [0.1, '0.2']}, 'step': 120, 'simulator': 'b'})
   (folder / 'run.json').write_text(json.dumps(record))
-  _, config, step = evaluate.load_agent(folder)
+  _, config, step = loading.load_agent(folder)
   options = script.Config({
       'name': 'a', 'dtype': 'float32', 'commit': '', 'note': ''})
   card = script.describe(folder, config, step, options)

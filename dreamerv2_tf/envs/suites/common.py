@@ -15,10 +15,10 @@ def missing(task: str, error: ModuleNotFoundError) -> EnvError:
       f'imported. Install it, perhaps with: pip install {package}')
 
 
-def plainly(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
   """Turns tuples to lists and mappings to dicts, all the way down."""
   if isinstance(value, Mapping):
-    return {key: plainly(inner) for key, inner in value.items()}
+    return {key: to_plain(inner) for key, inner in value.items()}
   if isinstance(value, list | tuple):
-    return [plainly(inner) for inner in value]
+    return [to_plain(inner) for inner in value]
   return value

@@ -11,7 +11,7 @@ from ...errors import ConfigError, DreamerError, EnvError, brief
 from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, plainly
+from .common import missing, to_plain
 
 
 def make(
@@ -31,7 +31,7 @@ def make(
     ConfigError: unknown id or argument, or a space that is not supported.
     EnvError: the environment can not be built or breaks the API.
   """
-  kwargs = plainly(kwargs)
+  kwargs = to_plain(kwargs)
   if render:
     kwargs['render_mode'] = 'rgb_array'
   task = f'gym_{name}'

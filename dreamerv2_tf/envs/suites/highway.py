@@ -10,7 +10,7 @@ from ...errors import ConfigError, EnvError
 from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, plainly
+from .common import missing, to_plain
 from .highway_config import check_frequencies, merge
 
 
@@ -93,7 +93,7 @@ def configured(
   except Exception as error:
     kind = ConfigError if overrides else EnvError
     raise kind(
-        f"Environment '{task}' fails with env.config {plainly(overrides)}: "
+        f"Environment '{task}' fails with env.config {to_plain(overrides)}: "
         f'{type(error).__name__}: {error}') from error
   return env
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...schema import suggest
-from .common import plainly
+from .common import to_plain
 
 # Name in the config: class in highway_env.envs.common.observation or .action.
 OBSERVATIONS = {
@@ -60,7 +60,7 @@ def merge(
         result[key] = merge(defaults[key], value, here)
     else:
       _check_kind(defaults[key], value, here)
-      result[key] = plainly(value)
+      result[key] = to_plain(value)
   return result
 
 
@@ -111,34 +111,43 @@ def _typed(default, given, path):
           f"'{path}.{key}' is not a key of type {name}.{suggest(key, keys)} "
           f"Known keys: {', '.join(sorted(keys))}.")
     if isinstance(base.get(key), Mapping) and isinstance(value, Mapping):
-      base[key] = {**base[key], **plainly(value)}
+      base[key] = {**base[key], **to_plain(value)}
     else:
       _check_kind(base.get(key, accepted.get(key)), value, f'{path}.{key}')
-      base[key] = plainly(value)
+      base[key] = to_plain(value)
   base['type'] = name
   missing = [key for key, value in accepted.items() if
              value is inspect.Parameter.empty and key not in base]
   if missing:
     raise ConfigError(
         f"'{path}' of type {name} also needs {', '.join(missing)}.")
-  ranges = base.get('features_range') or {}
-  features = list(base.get('features') or getattr(cls, 'FEATURES', ranges))
-  if name == 'OccupancyGrid':
+  _check_features(cls, base, path)
+  if 'observation_shape' in base:
+    base['observation_shape'] = _image_shape(base['observation_shape'], path)
+  return base
+
+
+def _check_features(cls, config, path):
+  """Refuses ranges of features that are not observed."""
+  ranges = config.get('features_range') or {}
+  features = list(config.get('features') or getattr(cls, 'FEATURES', ranges))
+  if config['type'] == 'OccupancyGrid':
     features += ['x', 'y']  # Ranges only: where the cells are.
   for key in ranges:
     if key not in features:
       raise ConfigError(
           f"'{path}.features_range.{key}' is no feature."
           f"{suggest(key, features)} Features: {', '.join(features)}.")
-  if 'observation_shape' in base:
-    shape = base['observation_shape']
-    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(
-        isinstance(size, int) and size > 0 for size in shape):
-      raise ConfigError(
-          f"'{path}.observation_shape' must be [width, height] in pixels but "
-          f'is {shape!r}.')
-    base['observation_shape'] = tuple(shape)  # A list fails in highway-env.
-  return base
+
+
+def _image_shape(shape, path):
+  """Returns [width, height] as a tuple: a list fails in highway-env."""
+  if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(
+      isinstance(size, int) and size > 0 for size in shape):
+    raise ConfigError(
+        f"'{path}.observation_shape' must be [width, height] in pixels but "
+        f'is {shape!r}.')
+  return tuple(shape)
 
 
 def parameters(kind: str) -> dict[str, Any]:

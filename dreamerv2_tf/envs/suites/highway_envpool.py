@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import ConfigError
 from ..env import Env
 from . import highway, highway_config
-from .common import plainly
+from .common import to_plain
 
 # Returns, crashes, speeds and pictures agree here with those of highway-env.
 # Under its other ids EnvPool has other worlds: the same crossing, but every
@@ -72,7 +72,7 @@ def make(
     envpool.make_spec(name, **settings)
   except (TypeError, ValueError) as error:
     raise ConfigError(
-        f'EnvPool refuses env.config {plainly(overrides)}: {error}.') from None
+        f'EnvPool refuses env.config {to_plain(overrides)}: {error}.') from None
   env = Highway(
       name, settings, plain.observation_space, plain.action_space,
       config['observation'].get('weights'))
@@ -111,7 +111,7 @@ def translate(
             f"'{here}' must be {len(OPTIONS[key])} numbers but is {value!r}.")
       for option, part in zip(OPTIONS[key], values):
         result[option] = _converted(part, known[option], here)
-    elif key != 'offscreen_rendering' and plainly(value) != plainly(
+    elif key != 'offscreen_rendering' and to_plain(value) != to_plain(
         defaults[key]):
       raise _lacking(here)
   return {**result, **_observation(config, result)}
@@ -219,7 +219,7 @@ def _observation(config, settings):
     raise _lacking(f'{here}.type')
   for key, value in given.items():
     if key not in ('type', 'vehicles_count') and (
-        plainly(value) != plainly(usual[key])):
+        to_plain(value) != to_plain(usual[key])):
       raise _lacking(f'{here}.{key}')
   return {'observation_vehicles_count': given.get(
       'vehicles_count', usual['vehicles_count'])}

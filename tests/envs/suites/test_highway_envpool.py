@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dreamerv2_tf import envs
-from dreamerv2_tf.data.driver import Driver, RandomPolicy
+from dreamerv2_tf.data.driver import Driver
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.envs.suites import highway_envpool
 from dreamerv2_tf.errors import ConfigError
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from dreamerv2_tf import envs, startup
 from dreamerv2_tf.config import Config
-from dreamerv2_tf.data.driver import Driver, RandomPolicy
+from dreamerv2_tf.data.driver import Driver
+from dreamerv2_tf.data.random_policy import RandomPolicy
 from dreamerv2_tf.data.replay import Replay
-from dreamerv2_tf.run import evaluate
-from dreamerv2_tf.run import train as training
+from dreamerv2_tf.run.environments import make_pool
+from dreamerv2_tf.run.stop import Stop
 
 
 class Task(NamedTuple):
@@ -282,32 +283,29 @@ def free_loop(task: Task) -> dict:
 
 
 class Loop:
-  """Driver, replay and learner put together as in training."""
+  """The parts of training, driven so that phases can be measured."""
 
   def __init__(self, task, pool):
     """Collects random episodes and traces all functions."""
+    startup.import_tensorflow()
+    from dreamerv2_tf.run import agents, parts
     self._config = config = task.config
-    self._agent = _agent(task)
-    from dreamerv2_tf.run.learner import Learner
-    from dreamerv2_tf.run.profile import Profile
     self._folder = tempfile.TemporaryDirectory()
-    folder = pathlib.Path(self._folder.name)
-    self._learner = Learner(
-        self._agent, config, folder, Profile(folder, range(0), print))
-    store = Replay(folder, **config.replay)
-    self._driver = Driver(pool, lambda worker, episode: 1000 * worker + episode)
-    self._driver.on_reset(store.add_step)
-    self._driver.on_step(store.add_step)
+    exact = agents.prepare_tensorflow(config)
+    self._parts = p = parts.assemble(
+        config, pool, pathlib.Path(self._folder.name), Stop(), None,
+        task.began, exact)
+    self._driver, self._learner = p.collector.driver, p.learner
     self._driver.on_step(self._on_step)
-    self._driver.on_cut(store.end_episode)
     self._steps = self._due = 0
     self.waits = []  # Seconds, for each gradient step.
-    random = RandomPolicy(pool.act_space, 0)
     while self._driver.steps < config.prefill and (
-        self._driver.steps < 200 or not store.stats['loaded_episodes']):
-      self._driver(random, steps=10)
+        self._driver.steps < 200
+        or not p.replays['train'].stats['loaded_episodes']):
+      self._driver(p.random, steps=10)
     self._driver.policy_state = None
-    self._dataset = store.dataset(**config.dataset)
+    p.datasets.open()
+    self._dataset = p.datasets['train']
     self.both(1)
 
   def collect(self, count):
@@ -330,8 +328,7 @@ class Loop:
     self._learner.finish()
 
   def close(self):
-    self._learner.close()
-    self._dataset.close()
+    self._parts.close()
     self._folder.cleanup()
 
   def _on_step(self, row, worker):
@@ -341,7 +338,7 @@ class Loop:
   def _policy(self, obs, state):
     if self._due:
       self._learner.finish()
-    return self._agent.policy(obs, state, mode='train')
+    return self._learner.policy(obs, state, mode='train')
 
   def _begin(self):
     if self._due:
@@ -436,7 +433,8 @@ def _agent(task):
   """Builds the agent as training does."""
   startup.import_tensorflow()
   from dreamerv2_tf.agent import Agent
-  training.prepare_tensorflow(task.config)
+  from dreamerv2_tf.run.agents import prepare_tensorflow
+  prepare_tensorflow(task.config)
   return Agent(task.config, task.obs_space, task.act_space)
 
 
@@ -472,7 +470,7 @@ def _sample(task, lead):
 
 
 def _pool(config, count):
-  return evaluate.make_pool(
+  return make_pool(
       config.update({'envs_parallel': 'process'}),
       functools.partial(envs.make, config.task, config), count)
 

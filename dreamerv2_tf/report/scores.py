@@ -1,0 +1,106 @@
+"""How good episodes were: one by one, in means, and under names of metrics."""
+
+from collections.abc import Mapping, Sequence
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+Episode = Mapping[str, np.ndarray]
+
+
+def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
+  """Describes evaluated episodes.
+
+  Args:
+    episodes: key -> [rows, ...].
+
+  Returns:
+    return_mean, return_std (of the sample), return_ci95 (low and high end of
+    the 95% interval of the mean, normal approximation; None of one episode),
+    length_mean (steps
+    before action repeat), crash_rate (share of episodes with a crash) and
+    speed_mean (m/s, over all steps); None where the environment has none.
+  """
+  each = table(episodes)
+  returns, lengths = np.array(each['return']), np.array(each['length'])
+  mean = float(returns.mean())
+  std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
+  half = 1.96 * std / math.sqrt(len(returns))
+  crashed, speed = each.get('crashed'), each.get('speed')
+  return {
+      'return_mean': mean, 'return_std': std,
+      'return_ci95': [mean - half, mean + half] if len(returns) > 1 else None,
+      'length_mean': float(lengths.mean()),
+      'crash_rate': None if crashed is None else float(np.mean(crashed)),
+      'speed_mean': None if speed is None else float(
+          np.average(speed, weights=lengths))}
+
+
+def table(episodes: Sequence[Episode]) -> dict[str, list]:
+  """Returns columns with a value per episode, for statistics.
+
+  Args:
+    episodes: key -> [rows, ...].
+
+  Returns:
+    `return`, `length` (steps) and, where the environment tells, `crashed`
+    and `speed` (mean, m/s).
+  """
+  columns = {
+      'return': [_return(ep) for ep in episodes],
+      'length': [len(ep['reward']) - 1 for ep in episodes]}
+  if 'log_crashed' in episodes[0]:
+    columns['crashed'] = [bool(ep['log_crashed'].max() > 0) for ep in episodes]
+  if 'log_speed' in episodes[0]:
+    columns['speed'] = [
+        float(ep['log_speed'][1:].mean(dtype=np.float64)) for ep in episodes]
+  return columns
+
+
+def metrics(summary: Mapping[str, Any], count: int) -> dict[str, float]:
+  """Returns the metrics of an evaluation under the original's names.
+
+  Args:
+    summary: of `summarize`.
+    count: episodes.
+
+  Returns:
+    What training logs with the prefix `eval`, less what is not known.
+  """
+  values = {
+      'return': summary['return_mean'], 'return_std': summary['return_std'],
+      'length': summary['length_mean'], 'crash_rate': summary['crash_rate'],
+      'speed': summary['speed_mean'], 'eps': count}
+  return {k: v for k, v in values.items() if v is not None}
+
+
+def episode_metrics(
+    episode: Episode, keys: Mapping[str, str], mode: str) -> dict[str, float]:
+  """Returns the metrics of one episode under the original's names.
+
+  Args:
+    episode: key -> [rows, ...].
+    keys: sum, mean and max, each to a regular expression.
+    mode: train or eval.
+
+  Returns:
+    `<mode>_return`, `<mode>_length` (steps), and `sum_<mode>_<key>`,
+    `mean_<mode>_<key>`, `max_<mode>_<key>` of the keys that match.
+  """
+  result = {
+      f'{mode}_return': _return(episode),
+      f'{mode}_length': len(episode['reward']) - 1}
+  for name, pattern in keys.items():
+    for key, value in episode.items():
+      if re.match(pattern, key):
+        value = np.asarray(value, np.float64)
+        result[f'{name}_{mode}_{key}'] = float({
+            'sum': value.sum(), 'mean': value.mean(),
+            'max': value.max(0).mean()}[name])
+  return result
+
+
+def _return(episode):
+  return float(episode['reward'].astype(np.float64).sum())

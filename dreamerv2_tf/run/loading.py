@@ -1,0 +1,59 @@
+"""Loads the agent of a run."""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from .. import config as configlib
+from .. import envs, errors, files, startup
+from ..config import Config
+from . import environments
+from . import trust as trustlib
+
+
+def load_agent(
+    logdir: pathlib.Path, checkpoint: str = 'latest',
+    overrides: Sequence[str] = (), env: envs.Env | None = None,
+    trust: bool = False) -> tuple[Any, Config, int]:
+  """Builds the agent of a run with the variables of a checkpoint.
+
+  Args:
+    logdir: run folder, or one of `weights`; nothing is written.
+    checkpoint: latest, best or a step; of weights, latest.
+    overrides: command line words that change the run's configuration.
+    env: that the run was trained in, whose spaces are read; None makes the
+      one of its task.
+    trust: run code that the settings of the run name, see `trust.check`.
+
+  Returns:
+    The agent, the run's configuration, and the step of the checkpoint.
+
+  Raises:
+    ConfigError: no run there, or wrong overrides.
+    StateError: no such checkpoint, or it does not fit.
+    EnvError: the environment can not be built.
+  """
+  stored = logdir / 'config.yaml'
+  try:
+    files.check_name(logdir)
+  except ValueError as error:
+    raise errors.ConfigError(
+        f"Can not read the run folder '{files.printable(logdir)}': {error}. "
+        'Rename it.') from error
+  if not stored.is_file():
+    raise errors.ConfigError(
+        f'{logdir} holds no run: config.yaml is missing. Give the folder of '
+        'a run.')
+  config = configlib.resolve((), overrides, Config.load(stored))
+  if env is None:
+    if config.task == environments.CUSTOM:
+      raise errors.ConfigError(
+          f'The run in {logdir} was trained by a Python program in an '
+          'environment without a name. Give it to load(logdir, env=...).')
+    trustlib.check(logdir, config, trust)
+    env = envs.make(config.task, config, mode='eval')
+    env.close()
+  startup.import_tensorflow()
+  from . import agents
+  agent, step = agents.restore_agent(config, logdir, checkpoint, env)
+  return agent, config, step

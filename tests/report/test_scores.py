@@ -1,0 +1,46 @@
+"""Scores of episodes, by hand."""
+
+import numpy as np
+import pytest
+
+from dreamerv2_tf.report import scores
+
+
+def test_summary_by_hand():
+  def episode(rewards, crashed, speeds):
+    return {
+        'reward': np.array([0, *rewards], np.float32),
+        'log_crashed': np.array([0, *crashed], np.float32),
+        'log_speed': np.array([99, *speeds], np.float32)}
+  episodes = [
+      episode([1, 1], [0, 1], [20, 22]), episode([4], [0], [30]),
+      episode([6], [0], [28])]
+  result = scores.summarize(episodes)
+  half = 1.96 * 2 / 3 ** 0.5
+  assert result['return_ci95'] == pytest.approx([4 - half, 4 + half])
+  del result['return_ci95']
+  assert result == pytest.approx({
+      'return_mean': 4, 'return_std': 2, 'length_mean': 4 / 3,
+      'crash_rate': 1 / 3, 'speed_mean': 25})
+  assert scores.table(episodes) == {
+      'return': [2, 4, 6], 'length': [2, 1, 1],
+      'crashed': [True, False, False], 'speed': [21, 30, 28]}
+  plain = scores.summarize([{'reward': np.ones(3, np.float32)}])
+  assert plain['crash_rate'] is None and plain['speed_mean'] is None
+  assert plain['return_ci95'] is None
+
+
+def test_metrics_of_an_episode():
+  keys = {'sum': 'log_a', 'mean': 'log_.*', 'max': 'log_b'}
+  episode = {
+      'reward': np.array([0, 1, 2], np.float32),
+      'log_a': np.array([1, 2, 3]), 'log_b': np.array([1, 2, 9])}
+  assert scores.episode_metrics(episode, keys, 'train') == {
+      'train_return': 3, 'train_length': 2, 'sum_train_log_a': 6,
+      'mean_train_log_a': 2, 'mean_train_log_b': 4, 'max_train_log_b': 9}
+
+
+def test_an_evaluation_is_logged_without_what_the_environment_does_not_tell():
+  summary = scores.summarize([{'reward': np.ones(3, np.float32)}])
+  assert scores.metrics(summary, 1) == {
+      'return': 3, 'return_std': 0, 'length': 2, 'eps': 1}
