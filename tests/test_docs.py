@@ -241,6 +241,18 @@ def test_every_block_runs_or_says_why_not(fences):
 
 
 @page
+def test_tables_are_whole(path):
+  """As many cells in each row, and an empty line behind the last."""
+  rows = re.findall(r'(?:^\|.*\n)+.*', path.read_text(), re.M)
+  for table in rows:
+    *lines, behind = table.splitlines()
+    assert behind == '' or behind.startswith('|'), behind
+    lines += [behind] * (behind != '')
+    cells = {len(re.findall(r'(?<!\\)\|', line)) for line in lines}
+    assert len(cells) == 1, lines[0]
+
+
+@page
 def test_flags_and_keys_exist(path, flags):
   text = path.read_text()
   assert unknown_flags(text, flags) == []
