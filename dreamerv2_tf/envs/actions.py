@@ -24,6 +24,9 @@ class Actions:
     """Raises ConfigError where the space is not supported."""
     self._plain = space
     sizes = combinations(space)
+    if isinstance(space, gym.Space) and space.shape and not math.prod(
+        space.shape):
+      raise ConfigError(f'The action space {space} has no action to choose.')
     if sizes is not None:
       count = math.prod(sizes)
       if not isinstance(space, gym.spaces.Discrete) and (

@@ -61,7 +61,7 @@ class Env:
     """
     self.name = name
     self.adapter = adapter
-    self.fps = float(env.metadata.get('render_fps') or 30)
+    self.fps = _fps(env)
     self.advice = list(adapter.advice)
     self.outside = {}
     self.own_random = False
@@ -215,7 +215,16 @@ class Env:
     if problems:
       raise EnvError(
           f"Environment '{self.name}' does not follow the Gymnasium API: "
-          + ' '.join(problems))
+          + ' '.join(dict.fromkeys(problems)))
+
+
+def _fps(env):
+  """Frames per second of an environment; 30 where it does not say."""
+  try:
+    fps = float(env.metadata['render_fps'])
+  except (TypeError, KeyError, ValueError):
+    return 30.0
+  return fps if math.isfinite(fps) and fps > 0 else 30.0
 
 
 def _reset_problems(result):

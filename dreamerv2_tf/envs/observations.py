@@ -145,6 +145,11 @@ class _Part:
     self._space = space
     self._scale = None
     self._low = self._high = None
+    if not _is_supported(space):
+      raise ConfigError(
+          f'The {self._name} has the space {space}, which is not supported. '
+          'Supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict '
+          'of these, of at least one value, for a single agent.')
     self._axes = _image_axes(space, axes)
     if self._axes:
       shape = [(space.shape + (1,))[axis] for axis in self._axes]
@@ -166,16 +171,11 @@ class _Part:
     elif isinstance(space, gym.spaces.MultiBinary):
       count = math.prod(space.shape)
       self._low, self._high = 0, 1
-    elif isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+    else:
       count = sum(combinations(space))
       sizes = np.reshape(combinations(space), space.shape)
       self._low = np.asarray(space.start)
       self._high = self._low + sizes - 1
-    else:
-      raise ConfigError(
-          f'The {self._name} has the space {space}, which is not supported. '
-          'Supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict '
-          'of these, for a single agent.')
     self.out = gym.spaces.Box(-np.inf, np.inf, (count,), np.float32)
 
   def advice(self):
@@ -187,12 +187,19 @@ class _Part:
           f'The {self._name} {shape} is read as images of height {height}, '
           f'width {width} and {channels} channels. If that is wrong, '
           'transpose it in a wrapper.')
-    if not self._axes and shape and (
+    classes = isinstance(
+        self._space, gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    if not self._axes and shape and not classes and (
         count > BIG or len(shape) > 2 and self._space.dtype == np.uint8):
       yield (
           f'The {self._name} {shape} {self._space.dtype} is read as a vector '
           f'of {count:,} values. Images are uint8, [H, W] or [H, W, C], from '
           '16x16.')
+    if classes and count > BIG:
+      yield (
+          f'The {self._name} {self._space} is read as {count:,} values of 0 '
+          'and 1. Where such numbers have an order, give them as a Box, for '
+          'example with a TransformObservation wrapper.')
 
   def __call__(self, obs):
     """Returns the value and '', or a sentence on its being outside."""
@@ -282,9 +289,9 @@ def _flatten(space, path=()):
 
 
 def _is_supported(space):
-  return isinstance(
-      space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete |
-      gym.spaces.MultiBinary)
+  kinds = (gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete |
+           gym.spaces.MultiBinary)
+  return isinstance(space, kinds) and math.prod(space.shape) > 0
 
 
 def _image_axes(space, axes):

@@ -112,7 +112,7 @@ class Process:
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     # Not 0 to 2, which are replaced, if those of ours are closed.
     passed = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-    path = [entry or os.getcwd() for entry in sys.path]
+    path = _search_path()
     self._process = subprocess.Popen(
         [sys.executable, '-P', '-m', f'{__package__}.worker',
          str(passed), str(os.getpid()), str(self._seed)],
@@ -128,6 +128,7 @@ class Process:
     self._reader = threading.Thread(
         target=_drain, args=(self._process.stderr, self._tail), daemon=True)
     self._reader.start()
+    self._write(pickle.dumps(path))
     self._write(self._factory)
 
   def send(self, command: Command) -> None:
@@ -208,6 +209,15 @@ def end(workers: Sequence[Inline | Process], patience: float) -> None:
     if worker.pipe:
       worker.pipe.close()
       worker.kill_group()
+
+
+def _search_path():
+  """Where modules are searched, as a worker with another folder would."""
+  try:
+    here = [os.getcwd()]
+  except FileNotFoundError:
+    here = []  # Somebody has deleted the current folder.
+  return [place for x in sys.path for place in ([x] if x else here)]
 
 
 def _set_generators(states):

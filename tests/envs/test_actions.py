@@ -25,7 +25,9 @@ def test_actions_by_hand(space, action, want):
     (gym.spaces.Box(-np.inf, np.inf, (2,)), 'unbounded.*RescaleAction'),
     (gym.spaces.MultiDiscrete([8, 8, 9]), '576 combinations.*512'),
     (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), 'Supported are Discrete'),
-    (gym.spaces.Box(0, 5, (1,), np.int64), 'not supported')])
+    (gym.spaces.Box(0, 5, (1,), np.int64), 'not supported'),
+    (None, 'The action space None is not supported'),
+    (gym.spaces.Box(-1, 1, (0,)), 'has no action to choose')])
 def test_action_spaces_that_are_refused(space, text):
   with pytest.raises(ConfigError, match=text):
     envs.Actions(space)

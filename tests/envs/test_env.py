@@ -7,6 +7,7 @@ import pytest
 import toys
 
 from dreamerv2_tf import envs
+from dreamerv2_tf.errors import EnvError
 
 
 def test_rows_of_an_episode():
@@ -53,6 +54,25 @@ def test_advice_of_the_adapter_reaches_the_environment():
   plain = gym.wrappers.FrameStackObservation(toys.Image(size=(20, 20)), 3)
   [sentence] = envs.wrap(plain, config()).advice
   assert 'height 20, width 20 and 3 channels' in sentence
+
+
+@pytest.mark.parametrize('metadata, fps', [
+    ({'render_fps': 12}, 12), ({'render_fps': '12'}, 12), ({}, 30), (None, 30),
+    ({'render_fps': 0}, 30), ({'render_fps': -3}, 30),
+    ({'render_fps': None}, 30), ({'render_fps': 'fast'}, 30),
+    ({'render_fps': np.inf}, 30)])
+def test_frames_per_second_are_a_positive_number(metadata, fps):
+  plain = toys.Counter()
+  plain.metadata = metadata
+  assert envs.wrap(plain, config()).fps == fps
+
+
+def test_a_breach_of_reset_and_step_is_told_once():
+  plain = toys.Counter()
+  plain.observation_space = gym.spaces.Box(-np.inf, np.inf, (4,))
+  with pytest.raises(EnvError) as info:
+    envs.wrap(plain, config())
+  assert str(info.value).count('has shape (3,), expected (4,)') == 1
 
 
 def test_frames_are_one_for_each_step():

@@ -77,6 +77,9 @@ def test_adapter_never_shares_memory():
 @pytest.mark.parametrize('space, text', [
     (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), 'single agent'),
     (gym.spaces.Text(3), 'is not supported'),
+    (None, 'has the space None, which is not supported'),
+    (gym.spaces.Box(0, 1, (0,)), r'\(0,\).*of at least one value'),
+    (gym.spaces.Box(0, 255, (16, 0, 3), np.uint8), 'of at least one value'),
     (gym.spaces.Dict(reward=gym.spaces.Discrete(2)), "'reward' is reserved"),
     (gym.spaces.Dict(model=gym.spaces.Discrete(2)), "'model' is reserved"),
     (gym.spaces.Dict(expl_actor=gym.spaces.Discrete(2)),
@@ -147,6 +150,15 @@ def test_entries_of_an_unsupported_kind_are_left_out_and_named():
   assert '(7, 7, 3) uint8 is read as a vector of 147 values' in image
 
 
+def test_entries_without_a_value_are_left_out_and_named():
+  adapter = envs.Adapter(gym.spaces.Dict(
+      a=gym.spaces.Box(0, 1, (2,)), b=gym.spaces.Box(0, 1, (0,))))
+  row = adapter({'a': np.float32([0, 1]), 'b': np.zeros(0, np.float32)})
+  assert {key: value.tolist() for key, value in row.items()} == {'a': [0, 1]}
+  [sentence] = adapter.advice
+  assert "'b' is left out" in sentence
+
+
 @pytest.mark.parametrize('shape, index, want, told', [
     ((84, 20, 3), None, (84, 20, 3), False),
     ((84, 84, 3, 4), (5, 6, 2, 1), (84, 84, 12), True),
@@ -174,3 +186,10 @@ def test_stacked_frames_become_channels(shape, index, want, told):
 def test_a_large_vector_is_told(dtype, shape):
   [sentence] = envs.Adapter(gym.spaces.Box(0, 1, shape, dtype)).advice
   assert f'is read as a vector of {np.prod(shape):,} values' in sentence
+
+
+@pytest.mark.parametrize('space', [
+    gym.spaces.Discrete(5000), gym.spaces.MultiDiscrete([2500, 2500])])
+def test_a_number_of_many_classes_is_told(space):
+  [sentence] = envs.Adapter(space).advice
+  assert 'is read as 5,000 values of 0 and 1' in sentence

@@ -1,6 +1,7 @@
 """Faults 32 to 41: environments that fail, hang, lie or change."""
 
 import functools
+import importlib
 import json
 import os
 import shutil
@@ -563,6 +564,28 @@ def test_observations_keep_an_order_that_is_remembered(names, want):
 def test_keys_that_can_not_be_names_are_refused(key):
   with pytest.raises(ConfigError, match='can not be a name: expected at most'):
     envs.Adapter(gym.spaces.Dict({key: gym.spaces.Discrete(2)}))
+
+
+@pytest.mark.fault(55)
+def test_workers_find_modules_in_a_folder_of_any_name(tmp_path, monkeypatch):
+  folder = tmp_path / 'a:b'  # What separates names in PYTHONPATH.
+  folder.mkdir()
+  (folder / 'beside.py').write_text(
+      'import pools\ndef make():\n  return pools.factory()()\n')
+  monkeypatch.chdir(folder)
+  monkeypatch.syspath_prepend('')
+  with envs.Pool(importlib.import_module('beside').make, 1) as pool:
+    assert run(pool, ('reset', 6))[0]['is_first']
+
+
+@pytest.mark.fault(55)
+def test_the_current_folder_may_be_gone(tmp_path, monkeypatch):
+  (tmp_path / 'here').mkdir()
+  monkeypatch.chdir(tmp_path / 'here')
+  monkeypatch.syspath_prepend('')
+  (tmp_path / 'here').rmdir()
+  with envs.Pool(factory(), 1) as pool:
+    assert run(pool, ('reset', 6))[0]['is_first']
 
 
 @pytest.mark.fault(41)

@@ -11,7 +11,7 @@ import textwrap
 import time
 
 import numpy as np
-from pools import children, gone
+from pools import children, gone, stat
 import pytest
 import runs
 
@@ -292,13 +292,15 @@ def test_the_reader_of_a_pipe_may_leave(tmp_path):
 
 
 @pytest.mark.fault(30)
-@pytest.mark.parametrize('fault', ['hang', 'stop'])
-def test_workers_end_with_a_killed_parent(fault):
+@pytest.mark.parametrize('fault', ['', 'hang', 'stop'])
+def test_workers_and_what_they_started_end_with_a_killed_parent(
+    fault, tmp_path):
   script = textwrap.dedent(f"""
       import sys, time
       sys.path.insert(0, {str(TESTS)!r})
       import pools as t
-      make = t.factory('Fault', fault={fault!r}, at=1, seeds=(7,))
+      make = t.factory(
+          'Family', folder={str(tmp_path)!r}, fault={fault!r}, at=1, seeds=(7,))
       pool = t.envs.Pool(make, 2)
       t.run(pool, ('reset', 7), ('reset', 8))
       pool.send([t.ACTION, t.ACTION])
@@ -310,8 +312,10 @@ def test_workers_end_with_a_killed_parent(fault):
       env={**os.environ, 'PYTHONPATH': str(TESTS.parent)}) as parent:
     assert parent.stdout.readline() == 'ready\n'
     pids = children(parent.pid)
+    theirs = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(pids) == len(theirs) == 2 and all(map(stat, theirs))
     parent.kill()
-    assert len(pids) == 2 and gone(pids)
+    assert gone(pids) and gone(theirs)
 
 
 @pytest.mark.fault(30)
