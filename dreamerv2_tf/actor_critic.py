@@ -54,27 +54,9 @@ class ActorCritic(tfutils.Module):
     super().__init__()
     self._config = config
     self._step = step
-    self._grad = config.actor_grad
-    if self._grad not in ACTOR_GRADS:
-      raise ConfigError(
-          f"actor_grad must be one of {', '.join(ACTOR_GRADS)} but is "
-          f"'{self._grad}'.")
-    if self._grad == 'auto':
-      self._grad = 'reinforce' if discrete else 'dynamics'
-    if self._grad in ('lookahead', 'values') and not discrete:
-      raise ConfigError(
-          f'actor_grad {self._grad} tries every action, but the actions are '
-          'continuous. Use dynamics, reinforce or both.')
+    self._grad = _gradient(config.actor_grad, discrete)
     self._action_dim = action_dim
-    actor = dict(config.actor)
-    fitting = ACTOR_DISTS[discrete]
-    if actor['dist'] == 'auto':
-      actor['dist'] = fitting[0]
-    if actor['dist'] not in fitting:
-      raise ConfigError(
-          f"actor.dist is '{actor['dist']}', but the actions are "
-          f"{'discrete' if discrete else 'continuous, in [-1, 1]'}. Use auto "
-          f"or {' or '.join(fitting)}.")
+    actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
     self.actor = MLP(feat_dim, [action_dim], **actor, init=init)
     self.critic = critic()
@@ -260,8 +242,7 @@ class ActorCritic(tfutils.Module):
 
     Args:
       world_model: to dream with.
-      dream: [H + 1, N, ...]; the first `lookahead.states` of its states are
-        judged, times their weights.
+      dream: [H + 1, N, ...]; its first states are judged.
       reward_fn: maps a dream to rewards.
       seed: [2], int.
 
@@ -269,23 +250,10 @@ class ActorCritic(tfutils.Module):
       loss: [], float32; of `lookahead.actor_loss`.
       metrics: [] each.
     """
-    count = min(self._config.lookahead.states, self._config.imag_horizon)
-    states = tfutils.flatten({
-        k: sg(v[:count]) for k, v in dream.state.items()})
-    gain = self.lookahead(
-        world_model, states, reward_fn, seed,
-        horizon=self._config.lookahead.horizon,
-        samples=self._config.lookahead.samples)
-    ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
-    dist = self.actor(world_model.rssm.get_feat(states))
-    loss = lookahead.actor_loss(
-        tf.transpose(dist.logits_parameter()), gain,
-        tf.reshape(dream.weight[:count], [-1]), ent_scale=ent_scale)
-    best = tf.reduce_max(gain, 0)
-    return loss, {
-        'actor_ent': tf.reduce_mean(dist.entropy()),
-        'actor_ent_scale': ent_scale,
-        'lookahead_gain': tf.reduce_mean(best - tf.reduce_mean(gain, 0))}
+    return lookahead.loss(
+        world_model, self.actor, self._judge(reward_fn), dream, seed,
+        actions=self._action_dim, **self._config.lookahead,
+        ent_scale=rlmath.schedule(self._config.actor_ent, self._step))
 
   def lookahead(
       self, world_model: WorldModel, states: State, reward_fn: RewardFn,
@@ -305,13 +273,17 @@ class ActorCritic(tfutils.Module):
     Returns:
       [A ** depth, N], float32; returns from the state after the first action.
     """
+    return lookahead.gains(
+        world_model, self.actor, self._judge(reward_fn), states, seed,
+        actions=self._action_dim, horizon=horizon, samples=samples,
+        depth=depth)
+
+  def _judge(self, reward_fn):
+    """Returns what maps a dream that is not learned from to its targets."""
     def judge(dream):
       reward = self.rewnorm.transform(reward_fn(dream))
       return self.target(dream._replace(reward=reward))[0]
-    return lookahead.gains(
-        world_model, self.actor, judge, states, seed,
-        actions=self._action_dim, horizon=horizon, samples=samples,
-        depth=depth)
+    return judge
 
   def update_slow_target(self) -> None:
     """Copies the critic after the first update and every 100 from then on."""
@@ -330,6 +302,34 @@ class ActorCritic(tfutils.Module):
       for path, slow in copy.named_variables().items():
         slow.assign(mix * source[path] + (1 - mix) * slow)
     self.updates.assign_add(1)
+
+
+def _gradient(name, discrete):
+  """Returns the estimator of the gradient that a setting means."""
+  if name not in ACTOR_GRADS:
+    raise ConfigError(
+        f"actor_grad must be one of {', '.join(ACTOR_GRADS)} but is "
+        f"'{name}'.")
+  if name == 'auto':
+    return 'reinforce' if discrete else 'dynamics'
+  if name in ('lookahead', 'values') and not discrete:
+    raise ConfigError(
+        f'actor_grad {name} tries every action, but the actions are '
+        'continuous. Use dynamics, reinforce or both.')
+  return name
+
+
+def _dist(name, discrete):
+  """Returns the distribution of actions that a setting means."""
+  fitting = ACTOR_DISTS[discrete]
+  if name == 'auto':
+    return fitting[0]
+  if name not in fitting:
+    raise ConfigError(
+        f"actor.dist is '{name}', but the actions are "
+        f"{'discrete' if discrete else 'continuous, in [-1, 1]'}. Use auto "
+        f"or {' or '.join(fitting)}.")
+  return name
 
 
 def _draw(tree, count, seed):

@@ -82,14 +82,7 @@ class Agent(tfutils.Module):
     self.explorer = explorer and explorer(
         config, self.world_model, self.action_dim, self._discrete,
         self.step, init)
-    actor = self.actor_critic.actor
-    self.policy = Policy(
-        self.world_model.encoder, self.world_model.rssm, actor,
-        self.explorer.actor if self.explorer else actor, act_space=action,
-        preprocess=self.world_model.preprocess, calls=self.policy_calls,
-        seed=self._seed, expl_noise=config.expl_noise,
-        eval_noise=config.eval_noise, eval_state_mean=config.eval_state_mean,
-        look_ahead=self._look_ahead if config.eval_lookahead.depth else None)
+    self.policy = self._make_policy()
     self.jit_compile = str(config.jit).lower() == 'true' or None
     self.train_function = tf.function(
         self._train, jit_compile=self.jit_compile, autograph=False)
@@ -169,6 +162,17 @@ class Agent(tfutils.Module):
       return {}
     pairs = self.report_function(tfutils.tensors(data))
     return {k: (x.numpy(), y.numpy()) for k, (x, y) in pairs.items()}
+
+  def _make_policy(self):
+    config, actor = self.config, self.actor_critic.actor
+    return Policy(
+        self.world_model.encoder, self.world_model.rssm, actor,
+        self.explorer.actor if self.explorer else actor,
+        act_space=self.act_space['action'],
+        preprocess=self.world_model.preprocess, calls=self.policy_calls,
+        seed=self._seed, expl_noise=config.expl_noise,
+        eval_noise=config.eval_noise, eval_state_mean=config.eval_state_mean,
+        look_ahead=self._look_ahead if config.eval_lookahead.depth else None)
 
   def _train(self, data, state):
     seed = tfutils.fold(self._seed, 3, self.train_calls)

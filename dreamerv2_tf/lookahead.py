@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from . import tfutils
 from .imagination import Dream
 from .nets.rssm import State
 from .tfutils import sg
@@ -80,3 +81,38 @@ def actor_loss(
   free = tf.where(gap < 0, logits > -LIMIT, logits < LIMIT)
   slope = sg(tf.where(free, gap, 0.0))
   return -tf.reduce_mean(sg(weight) * tf.reduce_sum(slope * logits, 0))
+
+
+def loss(
+    world_model, actor: Callable, judge: Callable[[Dream], tf.Tensor],
+    dream: Dream, seed: tf.Tensor, *, actions: int, states: int, horizon: int,
+    samples: int, ent_scale: tf.Tensor | float) -> tuple[tf.Tensor, dict]:
+  """Looks ahead from states of a dream and compares the actor with that.
+
+  Args:
+    world_model, actor, judge, seed: see `gains`.
+    dream: [H + 1, N, ...].
+    actions: number A of actions.
+    states: how many of its first states are judged, at most H; each counts
+      by its weight.
+    horizon, samples: see `gains`.
+    ent_scale: reward per nat.
+
+  Returns:
+    loss: [], float32; of `actor_loss`.
+    metrics: [] each.
+  """
+  count = min(states, dream.weight.shape[0] - 1)
+  some = tfutils.flatten({k: sg(v[:count]) for k, v in dream.state.items()})
+  gain = gains(
+      world_model, actor, judge, some, seed, actions=actions, horizon=horizon,
+      samples=samples)
+  dist = actor(world_model.rssm.get_feat(some))
+  value = actor_loss(
+      tf.transpose(dist.logits_parameter()), gain,
+      tf.reshape(dream.weight[:count], [-1]), ent_scale=ent_scale)
+  best = tf.reduce_max(gain, 0)
+  return value, {
+      'actor_ent': tf.reduce_mean(dist.entropy()),
+      'actor_ent_scale': ent_scale,
+      'lookahead_gain': tf.reduce_mean(best - tf.reduce_mean(gain, 0))}

@@ -67,16 +67,7 @@ class WorldModel(tfutils.Module):
     self.heads['reward'] = MLP(feat, [], **config.reward_head, init=init)
     if config.pred_discount:
       self.heads['discount'] = MLP(feat, [], **config.discount_head, init=init)
-    unknown = [name for name in config.grad_heads if name not in self.heads]
-    if unknown:
-      raise ConfigError(
-          f"grad_heads names {', '.join(unknown)} but the heads are "
-          f"{', '.join(self.heads)}. The discount head exists only with "
-          'pred_discount.')
-    if config.overshooting.steps >= config.dataset.length:
-      raise ConfigError(
-          'overshooting.steps must be below dataset.length '
-          f'({config.dataset.length}) but is {config.overshooting.steps}.')
+    _check(config, self.heads)
     self.model_opt = Optimizer(
         'model', self.named_variables(), **config.model_opt,
         mixed=init.dtype == tf.float16)
@@ -288,6 +279,20 @@ class WorldModel(tfutils.Module):
     decode = lambda s: self.heads['decoder'](self.rssm.get_feat(s))[key].mode()
     model = tf.concat([decode(states), decode(prior)], 1) + 0.5
     return tf.cast(data[key], tf.float32) + 0.5, model
+
+
+def _check(config, heads):
+  """Refuses settings that do not fit the heads or the batches."""
+  unknown = [name for name in config.grad_heads if name not in heads]
+  if unknown:
+    raise ConfigError(
+        f"grad_heads names {', '.join(unknown)} but the heads are "
+        f"{', '.join(heads)}. The discount head exists only with "
+        'pred_discount.')
+  if config.overshooting.steps >= config.dataset.length:
+    raise ConfigError(
+        'overshooting.steps must be below dataset.length '
+        f'({config.dataset.length}) but is {config.overshooting.steps}.')
 
 
 def _reconstruction(key, dist, target) -> dict[str, tf.Tensor]:
