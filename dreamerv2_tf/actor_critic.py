@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import lookahead, losses, rlmath, tfutils
-from .action_values import ActionValues
+from .action_values import ActionValues, Replayed
 from .errors import ConfigError
 from .imagination import Dream
 from .nets import layers
@@ -55,6 +55,10 @@ class ActorCritic(tfutils.Module):
     self._config = config
     self._step = step
     self._grad = _gradient(config.actor_grad, discrete)
+    if config.replay_values and self._grad != 'values':
+      raise ConfigError(
+          f'replay_values is {config.replay_values}, but actor_grad '
+          f'{self._grad} learns no values of actions. Use actor_grad values.')
     self._action_dim = action_dim
     actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
@@ -81,8 +85,8 @@ class ActorCritic(tfutils.Module):
 
   def train(
       self, world_model: WorldModel, start: State,
-      is_terminal: tf.Tensor | None, reward_fn: RewardFn,
-      seed: tf.Tensor) -> dict[str, tf.Tensor]:
+      is_terminal: tf.Tensor | None, reward_fn: RewardFn, seed: tf.Tensor,
+      replayed: Replayed | None = None) -> dict[str, tf.Tensor]:
     """Dreams from every start state and updates actor and critic.
 
     Args:
@@ -91,6 +95,7 @@ class ActorCritic(tfutils.Module):
       is_terminal: [B, T], bool; true flags of the start states.
       reward_fn: maps a dream to its rewards, [H + 1, N], float32.
       seed: [2], int.
+      replayed: what came in those sequences, for `replay_values`.
 
     Returns:
       Metrics, [] each.
@@ -98,10 +103,11 @@ class ActorCritic(tfutils.Module):
     count = self._config.actor_critic_steps
     for update_seed in [seed] if count == 1 else split(seed, count):
       metrics = self._update(
-          world_model, start, is_terminal, reward_fn, update_seed)
+          world_model, start, is_terminal, reward_fn, update_seed, replayed)
     return metrics
 
-  def _update(self, world_model, start, is_terminal, reward_fn, seed):
+  def _update(
+      self, world_model, start, is_terminal, reward_fn, seed, replayed):
     """Takes one gradient step of actor and critic in new dreams."""
     if self._config.imag_starts:
       start, is_terminal = _draw(
@@ -109,7 +115,7 @@ class ActorCritic(tfutils.Module):
           tf.random.fold_in(seed, 1))
     if self._grad == 'values':
       return self._update_values(
-          world_model, start, is_terminal, reward_fn, seed)
+          world_model, start, is_terminal, reward_fn, seed, replayed)
     with tf.GradientTape() as actor_tape:
       dream, metrics = self._dream(
           world_model, self.actor, start, is_terminal, reward_fn, seed)
@@ -128,7 +134,8 @@ class ActorCritic(tfutils.Module):
         actor_tape, actor_loss, critic_tape, critic_loss))
     return metrics
 
-  def _update_values(self, world_model, start, is_terminal, reward_fn, seed):
+  def _update_values(
+      self, world_model, start, is_terminal, reward_fn, seed, replayed):
     """Takes one gradient step of actor, critic and advantages."""
     count = int(np.prod(start['deter'].shape[:2]))
     dream, metrics = self._dream(
@@ -136,9 +143,13 @@ class ActorCritic(tfutils.Module):
         reward_fn, seed,
         first=self.values.first(count, tf.random.fold_in(seed, 3)))
     ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
+    if replayed is not None:
+      replayed = replayed._replace(
+          reward=self.rewnorm.transform(replayed.reward))
     with tf.GradientTape() as actor_tape, tf.GradientTape() as critic_tape:
       actor_loss, critic_loss, mets = self.values.losses(
-          self.actor, self.critic, self._slow_critic, dream, ent_scale)
+          self.actor, self.critic, self._slow_critic, dream, ent_scale,
+          replayed)
     metrics.update(mets)
     metrics.update(self._apply(
         actor_tape, actor_loss, critic_tape, critic_loss))

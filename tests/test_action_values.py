@@ -130,6 +130,77 @@ def test_the_policy_imitates_the_softmax_of_the_values(slow):
       np.array([1, 1, np.e]) / (2 + np.e), atol=0.03)
 
 
+class TestReplayLoss:
+
+  def rows(self, **change):
+    rng = np.random.default_rng(0)
+    rows = {
+        'feat': rng.normal(size=[1, 4, F]), 'action': np.eye(A)[[[0, 2, 1, 0]]],
+        'reward': [[9.0, 1.0, 2.0, 3.0]], 'discount': [[0.9, 0.5, 0.0, 0.9]],
+        **change}
+    first = tf.constant(rows.pop('is_first', [[True, False, False, False]]))
+    return action_values.Replayed(is_first=first, **{
+        k: tf.constant(v, tf.float32) for k, v in rows.items()})
+
+  def loss(self, behavior, rows):
+    return float(behavior.values.replay_loss(
+        behavior.actor, behavior.critic, behavior.critic, rows,
+        tf.constant(0.1)))
+
+  def values(self, behavior, rows):
+    probs = behavior.actor(rows.feat).probs_parameter()
+    return behavior.values(behavior.critic, rows.feat, probs).numpy()[0]
+
+  def test_values_are_compared_with_reward_and_value_of_the_next_row(self):
+    behavior = make(slow_target=False, discount_lambda=0)
+    rows = self.rows()
+    q = self.values(behavior, rows)
+    greedy = np.exp(q / 0.1) / np.exp(q / 0.1).sum(-1, keepdims=True)
+    v = (greedy * q).sum(-1)
+    errors = [
+        q[0, 2] - (1 + 0.5 * v[1]), q[1, 1] - 2.0, q[2, 0] - (3 + 0.9 * v[3])]
+    assert self.loss(behavior, rows) == pytest.approx(
+        np.square(errors).mean() / 2, rel=1e-4)
+
+  def test_the_trace_follows_the_episode(self):
+    behavior = make(slow_target=False, discount_lambda=1)
+    rows = self.rows()
+    q = self.values(behavior, rows)
+    greedy = np.exp(q / 0.1) / np.exp(q / 0.1).sum(-1, keepdims=True)
+    v = (greedy * q).sum(-1)
+    later = v[1] + greedy[1, 1] * (2.0 - q[1, 1])
+    errors = [
+        q[0, 2] - (1 + 0.5 * later), q[1, 1] - 2.0, q[2, 0] - (3 + 0.9 * v[3])]
+    assert self.loss(behavior, rows) == pytest.approx(
+        np.square(errors).mean() / 2, rel=1e-4)
+
+  def test_no_value_reaches_into_another_episode(self):
+    behavior = make(slow_target=False, discount_lambda=1)
+    first = [[True, False, False, True]]
+    rows = self.rows(is_first=first, discount=[[0.9, 0.5, 0.9, 0.9]])
+    other = self.rows(
+        is_first=first, discount=[[0.9, 0.5, 0.9, 0.1]],
+        reward=[[9.0, 1.0, 2.0, -7.0]], action=np.eye(A)[[[0, 2, 1, 2]]])
+    assert self.loss(behavior, rows) == self.loss(behavior, other)
+    assert self.loss(behavior, self.rows(is_first=[[True] * 4])) == 0
+
+  def test_an_agent_holds_its_values_to_what_was_replayed(self):
+    settings = {'actor_grad': 'values', 'replay_values': 2.0}
+    agent = builders.agent(settings=settings)
+    _, metrics = agent.train(builders.batch())
+    assert metrics['replay_value_loss'] > 0
+    assert metrics['critic_loss'] > 2 * metrics['replay_value_loss']
+    without = builders.agent(settings={'actor_grad': 'values'})
+    _, before = without.train(builders.batch())
+    assert 'replay_value_loss' not in before
+    assert float(metrics['critic_loss']) == pytest.approx(float(
+        before['critic_loss'] + 2 * metrics['replay_value_loss']), rel=1e-4)
+
+  def test_other_actors_have_no_values_of_actions(self):
+    with pytest.raises(ConfigError, match='replay_values is 1.0, but actor_gr'):
+      builders.actor_critic(F, A, replay_values=1.0)
+
+
 def test_the_slow_copy_follows_by_its_share():
   behavior = make(slow_target_fraction=0.25)
   behavior.updates.assign(1)  # The first update copies all.

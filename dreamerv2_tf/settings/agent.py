@@ -182,6 +182,10 @@ ACTOR_CRITIC = {
     'imag_noise': Key(
         float, 'Share of random actions in dreams with actor_grad values.',
         low=0, high=1),
+    'replay_values': Key(
+        float, 'With actor_grad values: weight of the loss of values on '
+        'replayed sequences beside that on dreams, as in arXiv 2301.04104; '
+        '0: none.', low=0),
     'lookahead.horizon': Key(
         int, 'With actor_grad lookahead: steps of the dreams that follow each '
         'action, with the action itself.', low=2),
