@@ -70,10 +70,7 @@ class ActorCritic(tfutils.Module):
     trained = self.critic.named_variables()
     if self._grad == 'values':
       self.values = ActionValues(config, feat_dim, action_dim, init)
-      trained = {
-          **{f'critic/{k}': v for k, v in trained.items()},
-          **{f'advantage/{k}': v
-             for k, v in self.values.advantage.named_variables().items()}}
+      trained = self.values.with_advantage(trained)
     self.updates = tf.Variable(0, trainable=False, dtype=tf.int64)
     mixed = init.dtype == tf.float16
     self.actor_opt = Optimizer(
@@ -122,8 +119,11 @@ class ActorCritic(tfutils.Module):
       target, value, mets = self.target(dream)
       metrics.update(mets)
       if self._grad == 'lookahead':
-        actor_loss, mets = self.lookahead_loss(
-            world_model, dream, reward_fn, tf.random.fold_in(seed, 2))
+        actor_loss, mets = lookahead.loss(
+            world_model, self.actor, self.judge(reward_fn), dream,
+            tf.random.fold_in(seed, 2), actions=self._action_dim,
+            **self._config.lookahead,
+            ent_scale=rlmath.schedule(self._config.actor_ent, self._step))
       else:
         actor_loss, mets = self.actor_loss(dream, target, value)
       metrics.update(mets)
@@ -246,51 +246,28 @@ class ActorCritic(tfutils.Module):
     loss = losses.critic_loss(value, target, dream.weight[:-1])
     return loss, {'critic': tf.reduce_mean(value.mode())}
 
-  def lookahead_loss(
-      self, world_model: WorldModel, dream: Dream, reward_fn: RewardFn,
-      seed: tf.Tensor) -> tuple[tf.Tensor, dict]:
-    """Computes a loss that draws the actor to the actions that pay.
-
-    Args:
-      world_model: to dream with.
-      dream: [H + 1, N, ...]; its first states are judged.
-      reward_fn: maps a dream to rewards.
-      seed: [2], int.
-
-    Returns:
-      loss: [], float32; of `lookahead.actor_loss`.
-      metrics: [] each.
-    """
-    return lookahead.loss(
-        world_model, self.actor, self._judge(reward_fn), dream, seed,
-        actions=self._action_dim, **self._config.lookahead,
-        ent_scale=rlmath.schedule(self._config.actor_ent, self._step))
-
   def lookahead(
       self, world_model: WorldModel, states: State, reward_fn: RewardFn,
-      seed: tf.Tensor, *, horizon: int, samples: int,
-      depth: int = 1) -> tf.Tensor:
-    """Dreams what comes of every action or sequence; `lookahead.gains`.
-
-    Behind the last reward of a dream stands the value of the critic.
+      seed: tf.Tensor, **shape: int) -> tf.Tensor:
+    """Dreams what comes of every action or sequence; see `lookahead.gains`.
 
     Args:
       world_model: to dream with.
       states: [N, ...].
-      reward_fn: maps a dream to rewards.
+      reward_fn: maps a dream to its rewards.
       seed: [2], int.
-      horizon, samples, depth: see `lookahead.gains`.
+      **shape: horizon, samples and depth.
 
     Returns:
-      [A ** depth, N], float32; returns from the state after the first action.
+      [A ** depth, N], float32; returns from the state after the first action,
+      the critic's value behind the last.
     """
     return lookahead.gains(
-        world_model, self.actor, self._judge(reward_fn), states, seed,
-        actions=self._action_dim, horizon=horizon, samples=samples,
-        depth=depth)
+        world_model, self.actor, self.judge(reward_fn), states, seed,
+        actions=self._action_dim, **shape)
 
-  def _judge(self, reward_fn):
-    """Returns what maps a dream that is not learned from to its targets."""
+  def judge(self, reward_fn: RewardFn) -> Callable[[Dream], tf.Tensor]:
+    """Returns what maps a dream to its targets, [H, N]; it learns nothing."""
     def judge(dream):
       reward = self.rewnorm.transform(reward_fn(dream))
       return self.target(dream._replace(reward=reward))[0]
@@ -300,18 +277,12 @@ class ActorCritic(tfutils.Module):
     """Copies the critic after the first update and every 100 from then on."""
     if not self._config.slow_target:
       return
-    every = self._config.slow_target_update
-    # The first copy is complete, whatever the fraction.
-    mix = tf.where(
-        self.updates == 0, 1.0, float(self._config.slow_target_fraction))
-    mix = tf.where(self.updates % every == 0, mix, 0.0)
-    pairs = [(self.critic, self.target_critic)]
+    mix = _share(
+        self.updates, self._config.slow_target_update,
+        self._config.slow_target_fraction)
+    _follow(self.target_critic, self.critic, mix)
     if self._grad == 'values':
-      pairs.append((self.values.advantage, self.values.target_advantage))
-    for net, copy in pairs:
-      source = net.named_variables()
-      for path, slow in copy.named_variables().items():
-        slow.assign(mix * source[path] + (1 - mix) * slow)
+      _follow(self.values.target_advantage, self.values.advantage, mix)
     self.updates.assign_add(1)
 
 
@@ -341,6 +312,19 @@ def _dist(name, discrete):
         f"{'discrete' if discrete else 'continuous, in [-1, 1]'}. Use auto "
         f"or {' or '.join(fitting)}.")
   return name
+
+
+def _share(updates, every, fraction):
+  """Returns how much of the critic its slow copy takes after an update."""
+  # The first copy is complete, whatever the fraction.
+  mix = tf.where(updates == 0, 1.0, float(fraction))
+  return tf.where(updates % every == 0, mix, 0.0)
+
+
+def _follow(copy, net, mix):
+  source = net.named_variables()
+  for path, slow in copy.named_variables().items():
+    slow.assign(mix * source[path] + (1 - mix) * slow)
 
 
 def _draw(tree, count, seed):

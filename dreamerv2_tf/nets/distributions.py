@@ -72,9 +72,11 @@ class SampleDist:
     self._samples = samples
 
   def sample(self, *args, **kwargs):
+    """Draws from the distribution."""
     return self._dist.sample(*args, **kwargs)
 
   def log_prob(self, value):
+    """Returns the log-density, nats."""
     return self._dist.log_prob(value)
 
   def _draw(self):
@@ -82,14 +84,17 @@ class SampleDist:
     return sample, self._dist.log_prob(sample)
 
   def mean(self):
+    """Returns the mean of the draws."""
     return tf.reduce_mean(self._draw()[0], 0)
 
   def mode(self):
+    """Returns the likeliest draw of each row."""
     sample, logprob = self._draw()
     best = tf.one_hot(tf.argmax(logprob, 0), self._samples, axis=0)
     return tf.reduce_sum(sample * best[..., None], 0)
 
   def entropy(self):
+    """Returns the mean of -log_prob of the draws, nats."""
     return -tf.reduce_mean(self._draw()[1], 0)
 
 
