@@ -54,11 +54,8 @@ class ActorCritic(tfutils.Module):
     super().__init__()
     self._config = config
     self._step = step
-    self._grad = _gradient(config.actor_grad, discrete)
-    if config.replay_values and self._grad != 'values':
-      raise ConfigError(
-          f'replay_values is {config.replay_values}, but actor_grad '
-          f'{self._grad} learns no values of actions. Use actor_grad values.')
+    self._grad = _gradient(
+        config.actor_grad, discrete, config.replay_values)
     self._action_dim = action_dim
     actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
@@ -286,12 +283,16 @@ class ActorCritic(tfutils.Module):
     self.updates.assign_add(1)
 
 
-def _gradient(name, discrete):
+def _gradient(name, discrete, replay_values):
   """Returns the estimator of the gradient that a setting means."""
   if name not in ACTOR_GRADS:
     raise ConfigError(
         f"actor_grad must be one of {', '.join(ACTOR_GRADS)} but is "
         f"'{name}'.")
+  if replay_values and name != 'values':
+    raise ConfigError(
+        f'replay_values is {replay_values}, but actor_grad {name} learns no '
+        'values of actions. Use actor_grad values.')
   if name == 'auto':
     return 'reinforce' if discrete else 'dynamics'
   if name in ('lookahead', 'values') and not discrete:
