@@ -54,8 +54,7 @@ class ActorCritic(tfutils.Module):
     super().__init__()
     self._config = config
     self._step = step
-    self._grad = _gradient(
-        config.actor_grad, discrete, config.replay_values)
+    self._grad = _gradient(config.actor_grad, discrete, config.replay_values)
     self._action_dim = action_dim
     actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
@@ -103,10 +102,9 @@ class ActorCritic(tfutils.Module):
   def _update(
       self, world_model, start, is_terminal, reward_fn, seed, replayed):
     """Takes one gradient step of actor and critic in new dreams."""
-    if self._config.imag_starts:
-      start, is_terminal = _draw(
-          (start, is_terminal), self._config.imag_starts,
-          tf.random.fold_in(seed, 1))
+    start, is_terminal = _draw(
+        (start, is_terminal), self._config.imag_starts,
+        tf.random.fold_in(seed, 1))
     if self._grad == 'values':
       return self._update_values(
           world_model, start, is_terminal, reward_fn, seed, replayed)
@@ -126,19 +124,17 @@ class ActorCritic(tfutils.Module):
       metrics.update(mets)
     with tf.GradientTape() as critic_tape:
       critic_loss, mets = self.critic_loss(dream, target)
-      metrics.update(mets)
-    metrics.update(self._apply(
-        actor_tape, actor_loss, critic_tape, critic_loss))
-    return metrics
+    return metrics | mets | self._apply(
+        actor_tape, actor_loss, critic_tape, critic_loss)
 
   def _update_values(
       self, world_model, start, is_terminal, reward_fn, seed, replayed):
     """Takes one gradient step of actor, critic and advantages."""
-    count = int(np.prod(start['deter'].shape[:2]))
+    first = self.values.first(
+        np.prod(start['deter'].shape[:2]), tf.random.fold_in(seed, 3))
     dream, metrics = self._dream(
         world_model, self.values.explore(self.actor), start, is_terminal,
-        reward_fn, seed,
-        first=self.values.first(count, tf.random.fold_in(seed, 3)))
+        reward_fn, seed, first=first)
     ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
     if replayed is not None:
       replayed = replayed._replace(
@@ -147,10 +143,8 @@ class ActorCritic(tfutils.Module):
       actor_loss, critic_loss, mets = self.values.losses(
           self.actor, self.critic, self._slow_critic, dream, ent_scale,
           replayed)
-    metrics.update(mets)
-    metrics.update(self._apply(
-        actor_tape, actor_loss, critic_tape, critic_loss))
-    return metrics
+    return metrics | mets | self._apply(
+        actor_tape, actor_loss, critic_tape, critic_loss)
 
   def _dream(
       self, world_model, policy, start, is_terminal, reward_fn, seed, **given):
@@ -329,7 +323,12 @@ def _follow(copy, net, mix):
 
 
 def _draw(tree, count, seed):
-  """Draws `count` of the B * T rows, without putting back; [count, 1, ...]."""
+  """Draws `count` of the B * T rows, without putting back; [count, 1, ...].
+
+  0 leaves them as they are.
+  """
+  if not count:
+    return tree
   flat = tfutils.flatten(tree)
   total = tf.nest.flatten(flat)[0].shape[0]
   order = tf.argsort(tf.random.stateless_uniform([total], seed))
