@@ -230,6 +230,28 @@ def test_no_unsafe_calls_nor_patches(path):
       and x.func.id in ('eval', 'exec'))), 'Nothing is evaluated.'
 
 
+def public(body):
+  """Yields public functions, methods and constructors."""
+  for node in body:
+    hidden = getattr(node, 'name', '_').startswith('_')
+    if isinstance(node, ast.ClassDef) and not hidden:
+      yield from public(node.body)
+    if isinstance(node, ast.FunctionDef) and (
+        not hidden or node.name in ('__init__', '__call__')):
+      yield node
+
+
+@pytest.mark.parametrize('path', MODULES, ids=module_id)
+def test_arguments_of_public_functions_are_annotated(path):
+  for node in public(ast.parse(path.read_text()).body):
+    given = node.args
+    extra = [x for x in (given.vararg, given.kwarg) if x]
+    missing = [
+        x.arg for x in given.posonlyargs + given.args + given.kwonlyargs + extra
+        if x.annotation is None and x.arg not in ('self', 'cls')]
+    assert not missing, f'{node.name} in line {node.lineno}: {missing}.'
+
+
 def test_light_modules_load_no_tensorflow(python):
   names = ['.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts)
            for path in MODULES if unit(path) in NO_TENSORFLOW]
