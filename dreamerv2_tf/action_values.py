@@ -82,6 +82,14 @@ class ActionValues(tfutils.Module):
     advantage -= tf.reduce_sum(probs * advantage, -1, keepdims=True)
     return critic(feat).mode()[..., None] + advantage
 
+  def with_advantage(
+      self, critic: Mapping[str, tf.Variable]) -> dict[str, tf.Variable]:
+    """Returns path -> variable of what one optimizer trains."""
+    advantage = self.advantage.named_variables()
+    return {
+        **{f'critic/{k}': v for k, v in critic.items()},
+        **{f'advantage/{k}': v for k, v in advantage.items()}}
+
   def explore(self, actor: Callable) -> Callable:
     """Returns a policy for dreams: the actor with `imag_noise` mixed in."""
     noise = self._config.imag_noise

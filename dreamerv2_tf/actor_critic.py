@@ -54,11 +54,7 @@ class ActorCritic(tfutils.Module):
     super().__init__()
     self._config = config
     self._step = step
-    self._grad = _gradient(config.actor_grad, discrete)
-    if config.replay_values and self._grad != 'values':
-      raise ConfigError(
-          f'replay_values is {config.replay_values}, but actor_grad '
-          f'{self._grad} learns no values of actions. Use actor_grad values.')
+    self._grad = _gradient(config.actor_grad, discrete, config.replay_values)
     self._action_dim = action_dim
     actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
@@ -70,10 +66,7 @@ class ActorCritic(tfutils.Module):
     trained = self.critic.named_variables()
     if self._grad == 'values':
       self.values = ActionValues(config, feat_dim, action_dim, init)
-      trained = {
-          **{f'critic/{k}': v for k, v in trained.items()},
-          **{f'advantage/{k}': v
-             for k, v in self.values.advantage.named_variables().items()}}
+      trained = self.values.with_advantage(trained)
     self.updates = tf.Variable(0, trainable=False, dtype=tf.int64)
     mixed = init.dtype == tf.float16
     self.actor_opt = Optimizer(
@@ -109,10 +102,9 @@ class ActorCritic(tfutils.Module):
   def _update(
       self, world_model, start, is_terminal, reward_fn, seed, replayed):
     """Takes one gradient step of actor and critic in new dreams."""
-    if self._config.imag_starts:
-      start, is_terminal = _draw(
-          (start, is_terminal), self._config.imag_starts,
-          tf.random.fold_in(seed, 1))
+    start, is_terminal = _draw(
+        (start, is_terminal), self._config.imag_starts,
+        tf.random.fold_in(seed, 1))
     if self._grad == 'values':
       return self._update_values(
           world_model, start, is_terminal, reward_fn, seed, replayed)
@@ -122,26 +114,27 @@ class ActorCritic(tfutils.Module):
       target, value, mets = self.target(dream)
       metrics.update(mets)
       if self._grad == 'lookahead':
-        actor_loss, mets = self.lookahead_loss(
-            world_model, dream, reward_fn, tf.random.fold_in(seed, 2))
+        actor_loss, mets = lookahead.loss(
+            world_model, self.actor, self.judge(reward_fn), dream,
+            tf.random.fold_in(seed, 2), actions=self._action_dim,
+            **self._config.lookahead,
+            ent_scale=rlmath.schedule(self._config.actor_ent, self._step))
       else:
         actor_loss, mets = self.actor_loss(dream, target, value)
       metrics.update(mets)
     with tf.GradientTape() as critic_tape:
       critic_loss, mets = self.critic_loss(dream, target)
-      metrics.update(mets)
-    metrics.update(self._apply(
-        actor_tape, actor_loss, critic_tape, critic_loss))
-    return metrics
+    return metrics | mets | self._apply(
+        actor_tape, actor_loss, critic_tape, critic_loss)
 
   def _update_values(
       self, world_model, start, is_terminal, reward_fn, seed, replayed):
     """Takes one gradient step of actor, critic and advantages."""
-    count = int(np.prod(start['deter'].shape[:2]))
+    first = self.values.first(
+        np.prod(start['deter'].shape[:2]), tf.random.fold_in(seed, 3))
     dream, metrics = self._dream(
         world_model, self.values.explore(self.actor), start, is_terminal,
-        reward_fn, seed,
-        first=self.values.first(count, tf.random.fold_in(seed, 3)))
+        reward_fn, seed, first=first)
     ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
     if replayed is not None:
       replayed = replayed._replace(
@@ -150,10 +143,8 @@ class ActorCritic(tfutils.Module):
       actor_loss, critic_loss, mets = self.values.losses(
           self.actor, self.critic, self._slow_critic, dream, ent_scale,
           replayed)
-    metrics.update(mets)
-    metrics.update(self._apply(
-        actor_tape, actor_loss, critic_tape, critic_loss))
-    return metrics
+    return metrics | mets | self._apply(
+        actor_tape, actor_loss, critic_tape, critic_loss)
 
   def _dream(
       self, world_model, policy, start, is_terminal, reward_fn, seed, **given):
@@ -246,51 +237,28 @@ class ActorCritic(tfutils.Module):
     loss = losses.critic_loss(value, target, dream.weight[:-1])
     return loss, {'critic': tf.reduce_mean(value.mode())}
 
-  def lookahead_loss(
-      self, world_model: WorldModel, dream: Dream, reward_fn: RewardFn,
-      seed: tf.Tensor) -> tuple[tf.Tensor, dict]:
-    """Computes a loss that draws the actor to the actions that pay.
-
-    Args:
-      world_model: to dream with.
-      dream: [H + 1, N, ...]; its first states are judged.
-      reward_fn: maps a dream to rewards.
-      seed: [2], int.
-
-    Returns:
-      loss: [], float32; of `lookahead.actor_loss`.
-      metrics: [] each.
-    """
-    return lookahead.loss(
-        world_model, self.actor, self._judge(reward_fn), dream, seed,
-        actions=self._action_dim, **self._config.lookahead,
-        ent_scale=rlmath.schedule(self._config.actor_ent, self._step))
-
   def lookahead(
       self, world_model: WorldModel, states: State, reward_fn: RewardFn,
-      seed: tf.Tensor, *, horizon: int, samples: int,
-      depth: int = 1) -> tf.Tensor:
-    """Dreams what comes of every action or sequence; `lookahead.gains`.
-
-    Behind the last reward of a dream stands the value of the critic.
+      seed: tf.Tensor, **shape: int) -> tf.Tensor:
+    """Dreams what comes of every action or sequence; see `lookahead.gains`.
 
     Args:
       world_model: to dream with.
       states: [N, ...].
-      reward_fn: maps a dream to rewards.
+      reward_fn: maps a dream to its rewards.
       seed: [2], int.
-      horizon, samples, depth: see `lookahead.gains`.
+      **shape: horizon, samples and depth.
 
     Returns:
-      [A ** depth, N], float32; returns from the state after the first action.
+      [A ** depth, N], float32; returns from the state after the first action,
+      the critic's value behind the last.
     """
     return lookahead.gains(
-        world_model, self.actor, self._judge(reward_fn), states, seed,
-        actions=self._action_dim, horizon=horizon, samples=samples,
-        depth=depth)
+        world_model, self.actor, self.judge(reward_fn), states, seed,
+        actions=self._action_dim, **shape)
 
-  def _judge(self, reward_fn):
-    """Returns what maps a dream that is not learned from to its targets."""
+  def judge(self, reward_fn: RewardFn) -> Callable[[Dream], tf.Tensor]:
+    """Returns what maps a dream to its targets, [H, N]; it learns nothing."""
     def judge(dream):
       reward = self.rewnorm.transform(reward_fn(dream))
       return self.target(dream._replace(reward=reward))[0]
@@ -300,27 +268,25 @@ class ActorCritic(tfutils.Module):
     """Copies the critic after the first update and every 100 from then on."""
     if not self._config.slow_target:
       return
-    every = self._config.slow_target_update
-    # The first copy is complete, whatever the fraction.
-    mix = tf.where(
-        self.updates == 0, 1.0, float(self._config.slow_target_fraction))
-    mix = tf.where(self.updates % every == 0, mix, 0.0)
-    pairs = [(self.critic, self.target_critic)]
+    mix = _share(
+        self.updates, self._config.slow_target_update,
+        self._config.slow_target_fraction)
+    _follow(self.target_critic, self.critic, mix)
     if self._grad == 'values':
-      pairs.append((self.values.advantage, self.values.target_advantage))
-    for net, copy in pairs:
-      source = net.named_variables()
-      for path, slow in copy.named_variables().items():
-        slow.assign(mix * source[path] + (1 - mix) * slow)
+      _follow(self.values.target_advantage, self.values.advantage, mix)
     self.updates.assign_add(1)
 
 
-def _gradient(name, discrete):
+def _gradient(name, discrete, replay_values):
   """Returns the estimator of the gradient that a setting means."""
   if name not in ACTOR_GRADS:
     raise ConfigError(
         f"actor_grad must be one of {', '.join(ACTOR_GRADS)} but is "
         f"'{name}'.")
+  if replay_values and name != 'values':
+    raise ConfigError(
+        f'replay_values is {replay_values}, but actor_grad {name} learns no '
+        'values of actions. Use actor_grad values.')
   if name == 'auto':
     return 'reinforce' if discrete else 'dynamics'
   if name in ('lookahead', 'values') and not discrete:
@@ -343,8 +309,26 @@ def _dist(name, discrete):
   return name
 
 
+def _share(updates, every, fraction):
+  """Returns how much of the critic its slow copy takes after an update."""
+  # The first copy is complete, whatever the fraction.
+  mix = tf.where(updates == 0, 1.0, float(fraction))
+  return tf.where(updates % every == 0, mix, 0.0)
+
+
+def _follow(copy, net, mix):
+  source = net.named_variables()
+  for path, slow in copy.named_variables().items():
+    slow.assign(mix * source[path] + (1 - mix) * slow)
+
+
 def _draw(tree, count, seed):
-  """Draws `count` of the B * T rows, without putting back; [count, 1, ...]."""
+  """Draws `count` of the B * T rows, without putting back; [count, 1, ...].
+
+  0 leaves them as they are.
+  """
+  if not count:
+    return tree
   flat = tfutils.flatten(tree)
   total = tf.nest.flatten(flat)[0].shape[0]
   order = tf.argsort(tf.random.stateless_uniform([total], seed))

@@ -71,11 +71,8 @@ class Agent(tfutils.Module):
     self.policy_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     init = layers.Init(np.random.default_rng([seed, 0]), self._dtype)
-    observed = {
-        k: v for k, v in obs_space.items()
-        if k not in ('reward', 'is_first', 'is_last', 'is_terminal')
-        and not k.startswith('log_')}
-    self.world_model = WorldModel(config, observed, self.action_dim, init)
+    self.world_model = WorldModel(
+        config, _observed(obs_space), self.action_dim, init)
     feat = self.world_model.rssm.dim
     self.actor_critic = ActorCritic(
         config, feat, self.action_dim, self._discrete, self.step, init)
@@ -218,3 +215,11 @@ class Agent(tfutils.Module):
         key: wm.open_loop(data, key, seed)
         for key in wm.heads['decoder'].cnn_keys
         if key in wm.encoder.cnn_keys}
+
+
+def _observed(obs_space):
+  """Returns the spaces of what networks read and predict."""
+  flags = ('reward', 'is_first', 'is_last', 'is_terminal')
+  return {
+      k: v for k, v in obs_space.items()
+      if k not in flags and not k.startswith('log_')}

@@ -7,6 +7,7 @@ import pytest
 import reference
 import tensorflow as tf
 
+from dreamerv2_tf import lookahead
 from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.tfutils import sg
@@ -425,13 +426,15 @@ def set_actor(behavior, logits):
   behavior.set_weights(weights)
 
 
-def lookahead_slope(behavior, logits):
+def lookahead_slope(behavior, logits, ent_scale=0.3):
   """The negative gradient of the loss to the bias of the logits."""
   set_actor(behavior, logits)
   dream = Bandit().imagine(
       behavior.actor, make_states(N), None, H, SEED, True)
   with tf.GradientTape() as tape:
-    loss, metrics = behavior.lookahead_loss(Bandit(), dream, payoff, SEED)
+    loss, metrics = lookahead.loss(
+        Bandit(), behavior.actor, behavior.judge(payoff), dream, SEED,
+        actions=A, states=2, horizon=2, samples=2, ent_scale=ent_scale)
   np.testing.assert_allclose(metrics['lookahead_gain'], 0.15, rtol=1e-5)
   return -tape.gradient(loss, behavior.actor.out.out.bias).numpy()
 
@@ -448,16 +451,17 @@ def lookahead_slope(behavior, logits):
 ])
 def test_lookahead_draws_the_actor_to_the_softmax_of_what_it_found(
     logits, slope):
-  behavior = make_bandit_player(lookahead={'states': 2})
+  behavior = make_bandit_player()
   np.testing.assert_allclose(
       lookahead_slope(behavior, logits), [-slope, slope],
       rtol=1e-4, atol=1e-6)
 
 
 def test_lookahead_leaves_logits_beyond_the_limit_where_they_would_go_on():
-  behavior = make_bandit_player(lookahead={'states': 2}, actor_ent=0.0)
-  assert lookahead_slope(behavior, [-5.9, 5.9])[1] > 0
-  np.testing.assert_array_equal(lookahead_slope(behavior, [-6.1, 6.1]), 0)
+  behavior = make_bandit_player()
+  assert lookahead_slope(behavior, [-5.9, 5.9], 0.0)[1] > 0
+  np.testing.assert_array_equal(
+      lookahead_slope(behavior, [-6.1, 6.1], 0.0), 0)
 
 
 def test_dreams_start_from_as_many_states_as_asked_for_drawn_without_return():

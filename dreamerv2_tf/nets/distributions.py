@@ -74,11 +74,11 @@ class SampleDist:
     self._samples = samples
 
   def sample(self, *args: Any, **kwargs: Any) -> tf.Tensor:
-    """Draws as the distribution itself does."""
+    """Draws from the distribution."""
     return self._dist.sample(*args, **kwargs)
 
   def log_prob(self, value: tf.Tensor) -> tf.Tensor:
-    """Returns the log-probabilities of values, in nats."""
+    """Returns the log-density, nats."""
     return self._dist.log_prob(value)
 
   def _draw(self):
@@ -86,17 +86,17 @@ class SampleDist:
     return sample, self._dist.log_prob(sample)
 
   def mean(self) -> tf.Tensor:
-    """Estimates the mean."""
+    """Returns the mean of the draws."""
     return tf.reduce_mean(self._draw()[0], 0)
 
   def mode(self) -> tf.Tensor:
-    """Returns the likeliest sample of each row."""
+    """Returns the likeliest draw of each row."""
     sample, logprob = self._draw()
     best = tf.one_hot(tf.argmax(logprob, 0), self._samples, axis=0)
     return tf.reduce_sum(sample * best[..., None], 0)
 
   def entropy(self) -> tf.Tensor:
-    """Estimates the entropy, in nats."""
+    """Returns the mean of -log_prob of the draws, nats."""
     return -tf.reduce_mean(self._draw()[1], 0)
 
 
