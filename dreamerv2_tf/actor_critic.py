@@ -160,9 +160,8 @@ class ActorCritic(tfutils.Module):
 
   def _apply(self, actor_tape, actor_loss, critic_tape, critic_loss):
     """Updates all networks; returns the metrics of the optimizers."""
-    metrics = {
-        **self.actor_opt(actor_tape, actor_loss),
-        **self.critic_opt(critic_tape, critic_loss)}
+    metrics = self.actor_opt(actor_tape, actor_loss)
+    metrics |= self.critic_opt(critic_tape, critic_loss)
     self.update_slow_target()
     return metrics
 

@@ -10,14 +10,15 @@ from . import tfutils
 from .imagination import Dream
 from .nets.rssm import State
 from .tfutils import sg
+from .world_model import WorldModel
 
 LIMIT = 6.0  # Of centred logits, beyond which they are not driven.
 
 
 def gains(
-    world_model, actor: Callable, judge: Callable[[Dream], tf.Tensor],
-    states: State, seed: tf.Tensor, *, actions: int, horizon: int,
-    samples: int, depth: int = 1) -> tf.Tensor:
+    world_model: WorldModel, actor: Callable,
+    judge: Callable[[Dream], tf.Tensor], states: State, seed: tf.Tensor, *,
+    actions: int, horizon: int, samples: int, depth: int = 1) -> tf.Tensor:
   """Dreams what comes of every action, or sequence of actions.
 
   Args:
@@ -84,9 +85,10 @@ def actor_loss(
 
 
 def loss(
-    world_model, actor: Callable, judge: Callable[[Dream], tf.Tensor],
-    dream: Dream, seed: tf.Tensor, *, actions: int, states: int, horizon: int,
-    samples: int, ent_scale: tf.Tensor | float) -> tuple[tf.Tensor, dict]:
+    world_model: WorldModel, actor: Callable,
+    judge: Callable[[Dream], tf.Tensor], dream: Dream, seed: tf.Tensor, *,
+    actions: int, states: int, horizon: int, samples: int,
+    ent_scale: tf.Tensor | float) -> tuple[tf.Tensor, dict]:
   """Looks ahead from states of a dream and compares the actor with that.
 
   Args:

@@ -1,6 +1,6 @@
 """What must happen before and while TensorFlow is imported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import importlib
 import os
@@ -54,7 +54,8 @@ def import_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def importing_tensorflow(stop: Callable[[], int] = lambda: 0):
+def importing_tensorflow(
+    stop: Callable[[], int] = lambda: 0) -> Iterator[None]:
   """Imports TensorFlow in a thread beside the body; waits for it at the end.
 
   Args:

@@ -3,6 +3,8 @@
 Every sampler takes a stateless seed, so a draw depends on its seed alone.
 """
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
@@ -71,30 +73,30 @@ class SampleDist:
     self._dist = dist
     self._samples = samples
 
-  def sample(self, *args, **kwargs):
-    """Draws from the distribution."""
+  def sample(self, *args: Any, **kwargs: Any) -> tf.Tensor:
+    """Draws as the distribution itself does."""
     return self._dist.sample(*args, **kwargs)
 
-  def log_prob(self, value):
-    """Returns the log-density, nats."""
+  def log_prob(self, value: tf.Tensor) -> tf.Tensor:
+    """Returns the log-probabilities of values, in nats."""
     return self._dist.log_prob(value)
 
   def _draw(self):
     sample = self._dist.sample(self._samples, seed=self.SEED)
     return sample, self._dist.log_prob(sample)
 
-  def mean(self):
-    """Returns the mean of the draws."""
+  def mean(self) -> tf.Tensor:
+    """Estimates the mean."""
     return tf.reduce_mean(self._draw()[0], 0)
 
-  def mode(self):
-    """Returns the likeliest draw of each row."""
+  def mode(self) -> tf.Tensor:
+    """Returns the likeliest sample of each row."""
     sample, logprob = self._draw()
     best = tf.one_hot(tf.argmax(logprob, 0), self._samples, axis=0)
     return tf.reduce_sum(sample * best[..., None], 0)
 
-  def entropy(self):
-    """Returns the mean of -log_prob of the draws, nats."""
+  def entropy(self) -> tf.Tensor:
+    """Estimates the entropy, in nats."""
     return -tf.reduce_mean(self._draw()[1], 0)
 
 

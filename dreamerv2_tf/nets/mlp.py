@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import math
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -91,7 +92,7 @@ class MLP(Module):
 
   def __init__(
       self, in_dim: int, shape: Sequence[int], layers: int, units: int,
-      act: str = 'elu', norm: str = 'none', *, init: layers.Init, **out):
+      act: str = 'elu', norm: str = 'none', *, init: layers.Init, **out: Any):
     """Builds the layers `dense0` … and `out`.
 
     Args:

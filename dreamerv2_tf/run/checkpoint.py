@@ -73,7 +73,7 @@ class Checkpoints:
             f'Can not write to {self._dir}: {error.strerror}.') from error
 
   def save(
-      self, step: int, trackable, state: Mapping,
+      self, step: int, trackable: tf.Module, state: Mapping,
       arrays: Mapping[str, np.ndarray] | None = None,
       meta: Mapping | None = None, best: bool = False) -> bool:
     """Writes a checkpoint and then deletes those that are not kept.
@@ -209,7 +209,7 @@ class Checkpoints:
           f'Checkpoint {step} is damaged: {error}. Use another of: '
           f'{known}.') from error
 
-  def restore(self, record: Record, trackable) -> None:
+  def restore(self, record: Record, trackable: tf.Module) -> None:
     """Sets all variables of an object to those of a checkpoint.
 
     Names, shapes, dtypes and values are checked before any is touched.

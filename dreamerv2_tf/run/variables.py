@@ -97,9 +97,9 @@ def _restore(path, folder, trackable):
 
 @contextlib.contextmanager
 def _plain(folder):
-  """Yields a name of a folder that TensorFlow takes word for word.
+  r"""Yields a name of a folder that TensorFlow takes word for word.
 
-  It reads paths as patterns, in which `*`, `?`, `[` and `\\` mean something.
+  It reads paths as patterns, in which `*`, `?`, `[` and `\` mean something.
   """
   if not re.search(r'[][*?\\]', str(folder)):
     yield str(folder)

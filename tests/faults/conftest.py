@@ -13,8 +13,7 @@ COLLECT = (
 
 @pytest.fixture
 def train(tmp_path, capsys):
-  """Runs the command here; returns the only error on stderr, '' without one.
-  """
+  """Runs the command here; returns the only error on stderr, or ''."""
 
   def call(status, *arguments, logdir=tmp_path / 'run'):
     assert runs.here(logdir, *arguments) == status, capsys.readouterr()
