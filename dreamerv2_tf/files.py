@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import contextlib
+import errno
 import io
 import json
 import os
@@ -63,6 +64,15 @@ def write_text(path: str | os.PathLike, text: str) -> None:
   write(path, lambda file: file.write(text.encode()))
 
 
+def advice(error: OSError) -> str:
+  """Returns what to do about a file that could not be written."""
+  if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    return 'free disk space'
+  if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+    return 'put the folder back in its place'
+  return 'mend that'
+
+
 def parse_object(data: bytes) -> dict[str, Any]:
   """Parses a JSON object.
 
@@ -101,10 +111,13 @@ def temporary(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def sync_dir(folder: str | os.PathLike) -> None:
-  """Makes renames within the folder durable."""
+  """Makes renames within the folder durable, where its disk can do that."""
   handle = os.open(folder, os.O_RDONLY)
   try:
     os.fsync(handle)
+  except OSError as error:
+    if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+      raise  # Some network disks know no such thing for folders.
   finally:
     os.close(handle)
 

@@ -94,6 +94,9 @@ class Dataset:
 
     The replay must have its state and the running episodes their rows again.
     Sequences of episodes that are missing now are drawn anew.
+
+    Raises:
+      StateError: all are missing.
     """
     self._rng.bit_generator.state = state['rng']
     self._pending.clear()
@@ -103,6 +106,8 @@ class Dataset:
     if len(state['streams']) != self._batch or lengths - {self._length}:
       log.warning('the batch shape changed: all sequences are drawn anew')
       return
+    if rows and not self._library.can_sample:
+      raise self._library.lost()
     self._streams = [
         x and (found := self._library.find(x[0]))
         and found.has_rows(*x[1:]) and [found, *x[1:]] or None

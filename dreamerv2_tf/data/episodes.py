@@ -24,7 +24,7 @@ import numpy as np
 from .layout import EpisodeError
 
 NAME = re.compile(
-    r'([0-9]{12}|[0-9]{8}T[0-9]{6})-'
+    r'([0-9]{12,}|[0-9]{8}T[0-9]{6})-'  # The number has no end.
     r'(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-'
     r'([0-9]{1,9})[.]npz')
 MAX_MEMBERS = 1000  # Arrays in one file.
@@ -49,9 +49,9 @@ def parse(name: str) -> tuple[int | None, int] | None:
   return (None if 'T' in head else int(head)), int(steps)
 
 
-def by_age(name: str) -> tuple[bool, str]:
+def by_age(name: str) -> tuple[bool, int, str]:
   """Sorts from old to new: files of others come first, clocks aside."""
-  return 'T' not in name, name
+  return 'T' not in name, name.index('-'), name  # More digits: later.
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:

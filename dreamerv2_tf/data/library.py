@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import errors
 from .counts import Counts
 from .episodes import parse
 from .layout import Arrays, EpisodeError, Spaces
@@ -130,6 +131,13 @@ class Library:
     if self._store.spaces is None:
       raise self._counts.nothing_to_sample(self._minlen)
     return self._store.spaces
+
+  def lost(self) -> errors.StateError:
+    """Returns the error of a run that has learned from what is gone now."""
+    return errors.StateError(
+        f'{self._store.directory}: of the {self._counts.total_episodes} '
+        'episodes of this run none is left that can be sampled; put back a '
+        'copy of that folder, or choose another logdir')
 
   def state(self) -> dict[str, int]:
     """Returns what the files do not tell; see `Replay.state`."""

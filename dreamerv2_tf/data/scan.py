@@ -98,6 +98,9 @@ def _settle_steps(reader, others, checked, bad):
 def _refuse(reader, bad, count, total):
   """Raises StateError: putting the files aside would help nobody."""
   name, error = next(iter(bad.items()))
+  others = list(bad)[1:]
+  more = f'; then {", ".join(others[:2])}' if others else ''
+  more += f' and {len(others) - 2} more' if len(others) > 2 else ''
   expected = ''
   if isinstance(error, SpaceError) and reader.spaces:
     expected = '; the environment has ' + ', '.join(
@@ -105,8 +108,9 @@ def _refuse(reader, bad, count, total):
   raise errors.StateError(
       f'{reader.directory}: {count:.0f} of {total} episodes are damaged or of '
       f'another environment or program, the first, {name}: '
-      f'{error}{expected}; nothing was moved: mend or take away such files, '
-      'or choose another logdir')
+      f'{error}{expected}{more}; nothing was moved: move such files out of '
+      'this folder to go on with the others, put back a copy of it, or choose '
+      'another logdir')
 
 
 def _spread(names, count):

@@ -1,6 +1,7 @@
 """The episodes of a folder: stored, read, put aside, a share of them in RAM."""
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import filecmp
 import functools
 import logging
@@ -131,9 +132,12 @@ class Store:
       except OSError as error:
         if wait is None:
           raise errors.StorageError(
-              f'{self.directory}: can not write an episode: {error}; older '
-              'ones are intact; free disk space and start again') from error
+              f'{self.directory}: can not write an episode: {error.strerror}; '
+              f'older ones are intact; {files.advice(error)} and start again'
+          ) from error
         log.warning('can not write an episode, trying again: %s', error)
+        with contextlib.suppress(OSError):
+          self.directory.mkdir()  # Somebody has deleted it.
         time.sleep(wait)
     self._cache.allow([name])
     self._cache.add(name, {key: episode[key] for key in self.spaces})

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from stored import SPACES, make_episode, put, quarantined, read_all
 
 from dreamerv2_tf import errors
 from dreamerv2_tf.data import scan
+from dreamerv2_tf.data import store as storelib
 from dreamerv2_tf.data.episodes import parse
 from dreamerv2_tf.data.layout import EpisodeError
 from dreamerv2_tf.data.store import Store
@@ -185,9 +187,14 @@ def test_more_than_half_of_a_folder_stays_where_it_is(
   damaged(eps, bad, head)
   store = Store(eps, 1e6, SPACES)
   with pytest.raises(errors.StateError, match=(
-      f'{bad} of {good + bad} episodes are damaged .*BadZipFile.*; nothing was '
-      'moved')):
+      rf'{bad} of {good + bad} episodes are damaged .*BadZipFile.*; then \S+, '
+      r'\S+ and \d+ more; nothing was moved: move such files out of this '
+      'folder')) as info:
     store.scan()
+  for name in re.findall(r'[\w-]+[.]npz', str(info.value)):
+    (eps / name).read_bytes()  # Those that it names are there, and damaged.
+    with pytest.raises(EpisodeError):
+      store.load(name)
   assert len(os.listdir(eps)) == good + bad and not quarantined(store)
 
 
@@ -482,6 +489,18 @@ def test_eviction_follows_the_sequence_when_the_clock_goes_back(
     assert [parse(x)[0] for x in again._library.episodes] == [2, 3]
 
 
+@pytest.mark.fault(13)
+def test_numbers_of_episodes_never_end(make, tmp_path):
+  fill(make(), [5, 6])
+  first, last = sorted((tmp_path / 'eps').iterdir())
+  last.rename(last.with_name('9' * 12 + last.name[12:]))  # By someone.
+  fill(make(), [7, 8], start=2)
+  replay = make()
+  assert [parse(x)[0] for x in replay._library.episodes] == [
+      0, 10 ** 12 - 1, 10 ** 12, 10 ** 12 + 1]
+  assert [x.steps for x in replay._library.episodes.values()] == [5, 6, 7, 8]
+
+
 @pytest.mark.fault(14)
 @pytest.mark.parametrize('ram', [2e9, 500, 0])
 def test_sampling_is_uniform_whatever_is_in_ram(make, ram):
@@ -583,6 +602,51 @@ def test_no_good_episode_left_is_an_error_and_not_a_loop(make, tmp_path):
     path.unlink()
   with pytest.raises(errors.ConfigError, match='no episode to sample'):
     next(replay.dataset(2, 5))
+
+
+@pytest.mark.fault(15)
+def test_a_run_that_has_learned_does_not_go_on_without_episodes(
+    make, tmp_path):
+  replay = make()
+  fill(replay, [6, 7])
+  dataset = replay.dataset(2, 5)
+  next(dataset)
+  states = replay.state(), dataset.state()
+  for path in (tmp_path / 'eps').iterdir():
+    path.unlink()
+  replay = make()
+  replay.load_state(states[0])
+  with pytest.raises(errors.StateError, match=(
+      'eps: of the 2 episodes of this run none is left .*; put back a copy')):
+    replay.dataset(2, 5).load_state(states[1])
+
+
+@pytest.mark.fault(15)
+def test_a_folder_that_was_deleted_is_made_again(
+    make, tmp_path, monkeypatch, caplog):
+  monkeypatch.setattr(storelib, 'WRITE_WAITS', (0, 0, 0))
+  replay = make()
+  fill(replay, [6])
+  shutil.rmtree(tmp_path / 'eps')
+  fill(replay, [7], start=1)
+  [path] = (tmp_path / 'eps').iterdir()
+  assert parse(path.name) == (1, 7)
+  assert [x.message[:32] for x in caplog.records] == [
+      'can not write an episode, trying']
+
+
+@pytest.mark.fault(15)
+def test_a_run_folder_that_was_moved_is_not_made_again(
+    make, tmp_path, monkeypatch):
+  monkeypatch.setattr(storelib, 'WRITE_WAITS', (0, 0, 0))
+  (tmp_path / 'run').mkdir()
+  replay = make(tmp_path / 'run' / 'eps')
+  (tmp_path / 'run').rename(tmp_path / 'moved')
+  with pytest.raises(errors.StorageError, match=(
+      'No such file or directory; older ones are intact; put the folder back '
+      'in its place and start again')):
+    fill(replay, [6])
+  assert os.listdir(tmp_path) == ['moved']
 
 
 @pytest.mark.fault(16)
