@@ -32,7 +32,7 @@ FLAGS = {
     'seed': (12000, 'Scenario of the first episode; the next has the next.'),
     'steps': ((1, 2, 3, 5), 'Steps ahead.'),
     'random': (0.5, 'Share of random actions, 0 to 1.'),
-    'precision': (0.8, 'Precision at which the recall is told, 0 to 1.'),
+    'at_precision': (0.8, 'Precision at which the recall is told, 0 to 1.'),
     'samples': (8, 'Predictions of each state, of which the mean is taken.'),
     'trust': (False, 'Run code of modules that only the folder names.'),
     'json': (False, 'Print one JSON object on the last line.'),
@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
   if min(options.episodes, options.samples) < 1 or options.seed < 0:
     raise ConfigError(
         "'episodes' and 'samples' must be positive and 'seed' not negative.")
-  for name in ('random', 'precision'):
+  for name in ('random', 'at_precision'):
     if not 0 <= options[name] <= 1:
       raise ConfigError(f"'{name}' must be in [0, 1] but is {options[name]}.")
   return options, overrides
@@ -96,7 +96,7 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
       for distance in options.steps}
   return {
       'ahead': {
-          str(k): score(*v, options.precision) for k, v in columns.items()},
+          str(k): score(*v, options.at_precision) for k, v in columns.items()},
       'rows': sum(len(ep['reward']) - 1 for ep in episodes), 'step': step,
       **options.to_dict()}
 
@@ -220,7 +220,7 @@ def _table(result):
   show = lambda x: '     -' if x is None else f'{x:6.3f}'
   lines = [
       f"Checkpoint {result['step']}, {result['rows']} steps, recall at "
-      f"precision {result['precision']}", '',
+      f"precision {result['at_precision']}", '',
       'steps ahead  recall     AUC  predicted  observed  reward error']
   for distance, row in result['ahead'].items():
     cells = [show(row[k]) for k in (

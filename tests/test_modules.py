@@ -66,7 +66,8 @@ def make_rssm(dtype, seed):
 def make_optimizer(dtype, seed):
   kernel = init(seed=seed).glorot([3, 2])
   module = Optimizer(
-      'some', {'kernel': kernel}, lr=0.1, mixed=dtype == tf.float16)
+      'some', {'kernel': kernel}, lr=0.1, eps=1e-5, clip=100, wd=0,
+      mixed=dtype == tf.float16)
   module.kernel = kernel  # For the checkpoint.
   return module
 

@@ -65,8 +65,8 @@ def test_float32_acts_bit_for_bit_as_the_run(packed, agent, highway):
     one, state = agent.act(obs, state)
     two, other = loaded.act(obs, other)
     assert one == two
-    for key, value in state['latent'].items():
-      assert np.array_equal(value, other['latent'][key]), key
+    for key, value in state.latent.items():
+      assert np.array_equal(value, other.latent[key]), key
 
 
 def test_float16_acts_nearly_as_the_run(packed, agent):

@@ -6,6 +6,7 @@ import pytest
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf.errors import ConfigError
+from dreamerv2_tf.policy import PolicyState
 
 SCRIPT = (
     pathlib.Path(__file__).resolve().parents[2] / 'scripts' / 'foresight.py')
@@ -72,6 +73,7 @@ def test_a_run_is_measured(script, highway, capsys):
     (['--logdir', 'x', '--steps', '0'], "'steps' must be at least 1"),
     (['--logdir', 'x', '--samples', '0'], "'episodes' and 'samples' must be"),
     (['--logdir', 'x', '--random', '2'], "'random' must be in"),
+    (['--logdir', 'x', '--at_precision', '2'], "'at_precision' must be in"),
 ])
 def test_wrong_flags(script, arguments, match):
   with pytest.raises(ConfigError, match=match):
@@ -84,7 +86,7 @@ def test_the_mixture_is_all_random_or_all_the_agent(script):
   class Agent:
     def policy(self, obs, state, mode):
       action = np.tile([[1.0, 0, 0]], [5, 1])
-      return {'action': action}, {'action': action, 'latent': state}
+      return {'action': action}, PolicyState(action, None, state)
 
   space = {'action': gym.spaces.Discrete(3)}
   options = configlib.Config({'seed': 1, 'random': 0.0})
@@ -93,4 +95,4 @@ def test_the_mixture_is_all_random_or_all_the_agent(script):
   options = configlib.Config({'seed': 1, 'random': 1.0})
   other, state = script.Mixture(Agent(), space, options)({'x': np.zeros(5)})
   assert len({tuple(row) for row in other['action']}) > 1
-  np.testing.assert_array_equal(state['action'], other['action'])
+  np.testing.assert_array_equal(state.action, other['action'])
