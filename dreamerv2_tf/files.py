@@ -14,7 +14,7 @@ import uuid
 PREFIX = '.tmp-'
 
 
-def write(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) -> None:
+def write(path: str | os.PathLike, fill: Callable[[BinaryIO], Any]) -> None:
   """Writes a file so that readers see the old content or the whole new one.
 
   Writes beside the target, flushes, fsyncs and renames; a kill at any moment

@@ -40,8 +40,7 @@ def listing(config: Config) -> list[str]:
     lines += ['', name]
     for key, rule in rules.items():
       notes = [rule.what if rule.choices else rule.range, 'fixed' * rule.fixed]
-      notes = '; '.join(filter(None, notes))
-      text = f'{rule.help} {_sentence(notes)}'
+      text = f"{rule.help} {_sentence('; '.join(filter(None, notes)))}"
       lines.append(entry(f'--{key}', text, config[key]))
   return lines
 

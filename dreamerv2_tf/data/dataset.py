@@ -52,7 +52,8 @@ class Dataset:
     self._batch = batch
     self._length = length
     self._prefetch = prefetch
-    self._streams = [None] * batch  # [episode, start, stop] not read yet.
+    # [episode, start, stop] not read yet.
+    self._streams: list[list | None] = [None] * batch
     self._pending = collections.deque()  # (plan, future).
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'replay')
 

@@ -25,12 +25,13 @@ class RandomPolicy:
     if isinstance(space, gym.spaces.Discrete):
       indices = self._rng.integers(int(space.n), size=count)
       return {'action': np.eye(space.n, dtype=np.float32)[indices]}, state
+    assert isinstance(space, gym.spaces.Box), space
     action = self._rng.uniform(space.low, space.high, (count, *space.shape))
     return {'action': action.astype(np.float32)}, state
 
   def state(self) -> dict[str, Any]:
     """Returns the JSON-able state of the generator."""
-    return self._rng.bit_generator.state
+    return dict(self._rng.bit_generator.state)
 
   def load_state(self, state: Mapping[str, Any]) -> None:
     """Continues from a state."""

@@ -120,7 +120,7 @@ class Reader:
         want = out[key]
         rows = want if want.dtype == dtype else np.empty(want.shape, dtype)
         flat = rows.reshape(-1).view(np.uint8)
-        if os.preadv(handle, [flat], offset + start * size) != flat.size:
+        if os.preadv(handle, [flat.data], offset + start * size) != flat.size:
           raise DamageError('the file became shorter after it was checked')
         if rows is not want:
           want[...] = rows

@@ -26,11 +26,11 @@ class Running:
 
   def __init__(self, obs_space: Mapping[str, gym.Space]):
     """Begins no episode; the row before the first one is all zeros."""
-    self.row = {
+    self.row: Row = {
         key: np.zeros(space.shape, space.dtype)
         for key, space in obs_space.items()}
     self.index = 0
-    self.seed = None
+    self.seed: int | None = None
     self.idle = False
     self._rows = []
 

@@ -9,7 +9,7 @@ import os
 import pathlib
 
 from .. import errors
-from .episodes import DamageError, by_age, parse
+from .episodes import DamageError, EpisodeError, by_age, parse
 from .layout import SpaceError
 from .reader import Reader
 
@@ -21,7 +21,7 @@ DECODED_AT_START = 8  # Files of others, whose values may mean other things.
 FEW = 3  # Unusable files that may be put aside whatever their share is.
 
 
-def scan(reader: Reader) -> tuple[list[str], dict[str, Exception]]:
+def scan(reader: Reader) -> tuple[list[str], dict[str, EpisodeError]]:
   """Lists the episodes, from old to new, by name; reads the newest headers.
 
   Returns:

@@ -16,7 +16,7 @@ class Every:
   def __init__(self, every: float):
     """Args: every: distance in the steps passed to the call; 0: never."""
     self._every = every
-    self._last = None
+    self._last: float | None = None
 
   def __call__(self, step: 'int | Counter') -> bool:
     """Tells whether it is due at this step, and counts that as done."""

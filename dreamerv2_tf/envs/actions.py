@@ -34,7 +34,7 @@ class Actions:
         raise ConfigError(
             f'The action space {space} has {count} combinations, but at most '
             f'{MAX_COMBINATIONS} are supported. Use fewer choices or a Box.')
-      self.space = gym.spaces.Discrete(count)
+      self.space: gym.Space = gym.spaces.Discrete(count)
     elif isinstance(space, gym.spaces.Box) and (
         np.issubdtype(space.dtype, np.floating)):
       if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):

@@ -76,7 +76,7 @@ class Env:
     self._seed = None
     self._step = 0
     scalar = lambda: gym.spaces.Box(-np.inf, np.inf, (), np.float32)
-    flag = lambda: gym.spaces.Box(0, 1, (), bool)
+    flag = lambda: gym.spaces.Box(0, 1, (), bool)  # type: ignore
     self.act_space = {'action': self.actions.space}
     self.obs_space = {
         **adapter.spaces, 'reward': scalar(), 'is_first': flag(),

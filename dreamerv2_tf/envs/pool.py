@@ -1,7 +1,7 @@
 """Several environments side by side, each supervised in its own process."""
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import logging
 from multiprocessing import connection
@@ -9,6 +9,7 @@ import signal
 import time
 
 import cloudpickle
+import gymnasium as gym
 import numpy as np
 
 from .. import errors
@@ -101,7 +102,9 @@ class Pool:
     self.outside = 0
     self._warned = set()  # Keys whose being outside was told.
     self.frames = [[] for _ in range(count)]
-    self.obs_space = self.act_space = self.fps = None
+    self.obs_space: Mapping[str, gym.Space] | None = None
+    self.act_space: Mapping[str, gym.Space] | None = None
+    self.fps: float | None = None
     if parallel == 'process':
       factory = cloudpickle.dumps(factory)
     kind = {'process': Process, 'none': Inline}[parallel]
@@ -147,7 +150,7 @@ class Pool:
         many.
       StateError: a rebuilt environment has other spaces.
     """
-    results = [None] * len(self)
+    results: list[dict | Failure | None] = [None] * len(self)
     busy = [i for i, worker in enumerate(self._workers) if worker.busy]
     for index, reply in self._collect(busy):
       results[index] = self._result(index, reply)

@@ -32,11 +32,12 @@ class Inline:
 
   def __init__(self, factory: Callable[[], Env], seed: int):
     """Builds nothing yet; seed: of what is drawn while it is built."""
-    self._generators = None  # States of the global ones, of its own.
+    # States of the global ones, of its own.
+    self._generators: tuple | None = None
     self._factory = factory
     self._seed = seed
-    self._env = None
-    self._command = None
+    self._env: Env | None = None
+    self._command: Command | None = None
     self.built = self.busy = False
     self.seed = self.step = None
 
@@ -96,9 +97,9 @@ class Process:
     """
     self._factory = factory
     self._seed = seed
-    self._process = None
+    self._process: subprocess.Popen | None = None
     self._count = 0
-    self.pipe = None
+    self.pipe: connection.Connection | None = None
     self.built = self.busy = False
     self.seed = self.step = None
 
@@ -203,10 +204,10 @@ def end(workers: Sequence[Inline | Process], patience: float) -> None:
         time.monotonic() < until):
       time.sleep(0.01)
     for worker in workers:
-      if number and worker.alive():
+      if number and isinstance(worker, Process) and worker.alive():
         worker.signal(number)
   for worker in workers:
-    if worker.pipe:
+    if isinstance(worker, Process) and worker.pipe:
       worker.pipe.close()
       worker.kill_group()
 

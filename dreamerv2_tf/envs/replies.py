@@ -9,7 +9,7 @@ import numpy as np
 from .. import errors
 from .env import Env
 
-Command = tuple[str, int | np.ndarray | None]  # ('reset', seed) or 'step'.
+Command = tuple[str, Any]  # ('reset', seed) or 'step'.
 Reply = tuple[str, Any, Any]  # Kind, content, details.
 MAX_TRACE = 4000  # Characters of a traceback that are told.
 

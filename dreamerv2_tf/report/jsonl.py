@@ -54,7 +54,7 @@ class JSONLOutput:
     step, scalars = to_row(summaries)
     if not scalars:
       return
-    row = {'step': step}
+    row: dict[str, float | None] = {'step': step}
     for name, value in scalars.items():
       row[name] = value if math.isfinite(value) else None
     self._pending += json.dumps(row, allow_nan=False).encode() + b'\n'

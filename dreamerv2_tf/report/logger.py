@@ -34,7 +34,7 @@ class Logger:
     self._outputs = outputs
     self._multiplier = multiplier
     self._summaries = []
-    self._last = None
+    self._last: tuple[int, float] | None = None
 
   @property
   def step(self) -> int:

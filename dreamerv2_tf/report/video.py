@@ -57,10 +57,10 @@ def encode_gif(
   length, height, width, channels = frames.shape
   # One tall picture of all frames, so that the palette is chosen once.
   tall = frames.reshape((length * height, width, channels))
-  tall = _reduce_colors(tall) if channels == 3 else Image.fromarray(
+  picture = _reduce_colors(tall) if channels == 3 else Image.fromarray(
       tall[..., 0])
   pictures = [
-      tall.crop((0, i * height, width, (i + 1) * height))
+      picture.crop((0, i * height, width, (i + 1) * height))
       for i in range(length)]
   ends = np.round(np.arange(length + 1) * max(2, 100 / fps)).astype(int)
   buffer = io.BytesIO()

@@ -33,7 +33,7 @@ def make(
   """
   kwargs = to_plain(kwargs)
   if render:
-    kwargs['render_mode'] = 'rgb_array'
+    kwargs = {**kwargs, 'render_mode': 'rgb_array'}
   task = f'gym_{name}'
   module, _, name = name.rpartition(':')
   try:

@@ -37,7 +37,7 @@ def make(
     EnvError: frames are black, or the environment fails.
   """
   env = configured(name, overrides, render)
-  plain = env.unwrapped
+  plain: Any = env.unwrapped
   result = wrapped(
       env, name, plain, scale=scale, render=render, logs={
           'log_crashed': lambda env: env.vehicle.crashed,
@@ -81,7 +81,7 @@ def configured(
     # Otherwise SDL looks for displays and complains; nothing is shown anyway.
     os.environ.setdefault('SDL_VIDEODRIVER', 'offscreen')
   env = gym.make(name, disable_env_checker=True)
-  plain = env.unwrapped
+  plain: Any = env.unwrapped
   config = merge(plain.config, overrides)
   check_frequencies(config)
   # Not through the constructor: some ids accept no config or render_mode.
@@ -99,7 +99,7 @@ def configured(
 
 
 def wrapped(
-    env: gym.Env, name: str, plain: gym.Env, *, scale: float | Sequence[float],
+    env: gym.Env, name: str, plain: Any, *, scale: float | Sequence[float],
     render: bool | Container[int], logs: Mapping[str, Callable],
     **options: Any) -> Env:
   """Puts an environment behind the dict interface and looks at its frames.

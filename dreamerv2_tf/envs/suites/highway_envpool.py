@@ -52,7 +52,7 @@ def make(
       `highway.make` refuses.
     EnvError: the environment fails.
   """
-  plain = highway.configured(name, overrides)
+  plain: Any = highway.configured(name, overrides)
   if name not in IDS:
     raise ConfigError(
         f"EnvPool does not simulate 'highway_{name}' as highway-env does, only "
@@ -150,7 +150,7 @@ class Highway(gym.Env):
     self._name = name
     self._settings = dict(settings)
     self._weights = weights
-    self._pool = None
+    self._pool: Any = None
 
   def reset(
       self, *, seed: int | None = None,
