@@ -19,6 +19,7 @@ from .replies import Command
 
 BUILD_SECONDS = 120  # Imports and construction, on a busy machine.
 STOP_SECONDS = 0.7  # For workers that work when the run is asked to stop.
+LOOK_SECONDS = 1  # Longer between two looks at workers: we did not run.
 WINDOW_SECONDS = 3600  # In which failures are counted.
 
 log = logging.getLogger(__name__)
@@ -170,10 +171,14 @@ class Pool:
 
   def _collect(self, indices):
     """Yields (index, reply) for each worker as its reply comes."""
-    limits, asked = {}, None
+    limits, asked, before = {}, None, time.monotonic()
     waiting = set(indices)
     while waiting and not self.stopped:
       now = time.monotonic()
+      if (lost := now - before - LOOK_SECONDS) > 0:
+        # Suspended, as by Ctrl-Z or a cluster, and perhaps they were as well.
+        limits = {index: limit + lost for index, limit in limits.items()}
+      before = now
       if asked is None and self._stop():
         asked = now
       replies, hung = [], []

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import time
+import types
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +20,7 @@ from dreamerv2_tf import config as configlib
 from dreamerv2_tf import envs
 from dreamerv2_tf.data.layout import EpisodeError
 from dreamerv2_tf.data.store import Store
+from dreamerv2_tf.envs import pool as poollib
 from dreamerv2_tf.errors import (
   ConfigError,
   EnvError,
@@ -260,6 +263,21 @@ def test_close_waits_for_no_worker_that_hangs():
   pool.send([ACTION, ACTION])
   pool.close()  # The worker itself would take an hour.
   assert len(pids) == 2 and gone(pids)
+
+
+@pytest.mark.fault(35)
+def test_time_in_which_the_trainer_was_suspended_does_not_count(monkeypatch):
+  clock = types.SimpleNamespace(looks=0)
+  def monotonic():
+    clock.looks += 1
+    return time.monotonic() + 1000 * (clock.looks > 3)
+  with envs.Pool(factory('Plan', seconds=1.0), 1, timeout=60) as pool:
+    run(pool, ('reset', 7))
+    clock.monotonic = monotonic
+    monkeypatch.setattr(poollib, 'time', clock)
+    [row] = run(pool, ACTION)
+    assert clock.looks > 3 and row['vector'][0] == np.float32(0.1)
+    assert pool.failures == 0
 
 
 @pytest.mark.fault(35)

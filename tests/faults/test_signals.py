@@ -253,6 +253,51 @@ def test_a_signal_while_an_environment_hangs_changes_nothing(
   runs.assert_steps_increase(logdir)
 
 
+# A signal when an episode can not be written, until the second try.
+UNWRITTEN = """
+import os, signal
+from dreamerv2_tf import files
+write = files.write
+def failing(path, fill, tries=[]):
+  if 'train_episodes' in str(path):
+    tries.append(path)
+    if len(tries) == 5:
+      os.kill(os.getpid(), signal.SIGTERM)
+      raise OSError(28, 'No space left on device')
+  write(path, fill)
+files.write = failing
+"""
+
+# A signal while the first environment is being replaced.
+REPLACED = """
+import os, signal
+from dreamerv2_tf.envs.pool import Pool
+rebuild = Pool._rebuild
+def signalled(self, *args):
+  os.kill(os.getpid(), signal.SIGTERM)
+  return rebuild(self, *args)
+Pool._rebuild = signalled
+"""
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize('setup', [UNWRITTEN, REPLACED])
+def test_a_signal_while_a_fault_is_met_changes_nothing(
+    launcher, tmp_path, setup):
+  flags = lambda name: [*COLLECT, '--steps', 80, *runs.plan(
+      tmp_path / name, (runs.seed_of(3), 1, 'raise'))]
+  launcher.call(tmp_path / 'straight', *flags('a'))
+  _, err = launcher.call(tmp_path / 'run', *flags('b'), setup=setup, status=75)
+  assert 'No space left' in err or 'the wheel came off' in err
+  launcher.call(tmp_path / 'run', *flags('b'))
+  one, other = (
+      runs.episodes(tmp_path / name) for name in ('straight', 'run'))
+  assert [list(map(repr, x.items())) for x in one] == [
+      list(map(repr, x.items())) for x in other]
+  assert [len(x['reward']) for x in one].count(3) == 1  # Cut by the fault.
+  runs.assert_steps_increase(tmp_path / 'run')
+
+
 # Nobody reads what the run prints.
 UNREAD = """
 import os
