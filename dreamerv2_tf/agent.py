@@ -10,6 +10,7 @@ import tensorflow as tf
 from . import exploration, tfutils
 from .action_values import Replayed
 from .actor_critic import ActorCritic
+from .config import Config
 from .errors import ConfigError, NonFiniteError, StorageError
 from .nets import layers
 from .nets.rssm import State
@@ -35,7 +36,7 @@ class Agent(tfutils.Module):
   """
 
   def __init__(
-      self, config: Mapping, obs_space: Mapping[str, gym.Space],
+      self, config: Config, obs_space: Mapping[str, gym.Space],
       act_space: Mapping[str, gym.Space],
       adapter: Callable[[Any], Mapping[str, np.ndarray]] | None = None,
       actions: Callable[[np.ndarray], Any] | None = None):
@@ -59,10 +60,7 @@ class Agent(tfutils.Module):
     self._adapter = adapter or dict
     self._actions = actions or (lambda action: action)
     self._discrete = isinstance(action, gym.spaces.Discrete)
-    if config.eval_lookahead.depth and not self._discrete:
-      raise ConfigError(
-          'eval_lookahead.depth must be 0 with continuous actions but is '
-          f'{config.eval_lookahead.depth}: there are no sequences to try.')
+    _check(config, self._discrete)
     self.action_dim = int(action.n if self._discrete else action.shape[0])
     self._dtype = tfutils.compute_dtype(config.precision)
     seed = int(config.seed)
@@ -72,7 +70,8 @@ class Agent(tfutils.Module):
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     init = layers.Init(np.random.default_rng([seed, 0]), self._dtype)
     self.world_model = WorldModel(
-        config, _observed(obs_space), self.action_dim, init)
+        _observed(obs_space), self.action_dim, init,
+        **config.taken_by(WorldModel))
     feat = self.world_model.rssm.dim
     self.actor_critic = ActorCritic(
         config, feat, self.action_dim, self._discrete, self.step, init)
@@ -215,6 +214,20 @@ class Agent(tfutils.Module):
         key: wm.open_loop(data, key, seed)
         for key in wm.heads['decoder'].cnn_keys
         if key in wm.encoder.cnn_keys}
+
+
+def _check(config, discrete):
+  """Refuses settings that do not fit the actions or one another."""
+  depth = config.eval_lookahead.depth
+  if depth and not discrete:
+    raise ConfigError(
+        'eval_lookahead.depth must be 0 with continuous actions but is '
+        f'{depth}: there are no sequences to try.')
+  steps, length = config.overshooting.steps, config.dataset.length
+  if steps >= length:
+    raise ConfigError(
+        f'overshooting.steps must be below dataset.length ({length}) but is '
+        f'{steps}.')
 
 
 def _observed(obs_space):

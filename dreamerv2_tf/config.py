@@ -3,7 +3,8 @@
 `resolve` merges presets of `configs.yaml` in order, then command-line flags.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
 import logging
 import os
 import re
@@ -80,6 +81,14 @@ class Config(Mapping):
   def flat(self) -> dict[str, Any]:
     """Dotted names of all leaves and their values; lists are tuples."""
     return dict(yamlfile.leaves(self))
+
+  def taken_by(self, target: Callable) -> dict[str, Any]:
+    """Returns the settings that a callable has arguments for, by their keys.
+
+    `Learner(agent, **config.taken_by(Learner))` gives a part what it takes.
+    """
+    names = inspect.signature(target).parameters
+    return {key: self[key] for key in names if key in self}
 
   def update(self, mapping: Mapping[str, Any]) -> 'Config':
     """Returns a copy with some values changed.

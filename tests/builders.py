@@ -55,7 +55,8 @@ def spaces(shapes):
 
 def world_model(shapes=VECTOR, dtype=tf.float32, seed=0, **settings):
   return WorldModel(
-      config(**settings), spaces(shapes), A, init(dtype, seed))
+      spaces(shapes), A, init(dtype, seed),
+      **config(**settings).taken_by(WorldModel))
 
 
 def actor_critic(
@@ -70,7 +71,8 @@ def explorer(cls, discrete=True, dtype=tf.float32, seed=0, **settings):
   """A behaviour and the world model that it explores."""
   settings = config(expl_behavior=cls.__name__, **settings)
   start = init(dtype, seed)
-  model = WorldModel(settings, spaces(VECTOR), A, start)
+  model = WorldModel(
+      spaces(VECTOR), A, start, **settings.taken_by(WorldModel))
   return cls(settings, model, A, discrete, tf.Variable(0), start), model
 
 
