@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from . import lookahead, losses, rlmath, tfutils
-from .action_values import ActionValues, Replayed
 from .errors import ConfigError
 from .imagination import Dream
 from .nets import layers
@@ -17,7 +15,7 @@ from .tfutils import sg, split
 from .world_model import WorldModel
 
 ACTOR_GRADS = (
-    'auto', 'dynamics', 'reinforce', 'both', 'lookahead', 'values')
+    'auto', 'dynamics', 'reinforce', 'both', 'lookahead')
 # Distributions that fit actions, by whether they are discrete; first: auto.
 ACTOR_DISTS = {True: ('onehot',), False: ('trunc_normal', 'tanh_normal')}
 
@@ -54,7 +52,7 @@ class ActorCritic(tfutils.Module):
     super().__init__()
     self._config = config
     self._step = step
-    self._grad = _gradient(config.actor_grad, discrete, config.replay_values)
+    self._grad = _gradient(config.actor_grad, discrete)
     self._action_dim = action_dim
     actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
     critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
@@ -63,23 +61,20 @@ class ActorCritic(tfutils.Module):
     if config.slow_target:
       self.target_critic = critic()
       self.target_critic.set_weights(self.critic.get_weights())
-    trained = self.critic.named_variables()
-    if self._grad == 'values':
-      self.values = ActionValues(config, feat_dim, action_dim, init)
-      trained = self.values.with_advantage(trained)
     self.updates = tf.Variable(0, trainable=False, dtype=tf.int64)
     mixed = init.dtype == tf.float16
     self.actor_opt = Optimizer(
         'actor', self.actor.named_variables(), **config.actor_opt,
         mixed=mixed)
     self.critic_opt = Optimizer(
-        'critic', trained, **config.critic_opt, mixed=mixed)
+        'critic', self.critic.named_variables(), **config.critic_opt,
+        mixed=mixed)
     self.rewnorm = rlmath.StreamNorm(**config.reward_norm)
 
   def train(
       self, world_model: WorldModel, start: State,
-      is_terminal: tf.Tensor | None, reward_fn: RewardFn, seed: tf.Tensor,
-      replayed: Replayed | None = None) -> dict[str, tf.Tensor]:
+      is_terminal: tf.Tensor | None, reward_fn: RewardFn,
+      seed: tf.Tensor) -> dict[str, tf.Tensor]:
     """Dreams from every start state and updates actor and critic.
 
     Args:
@@ -88,7 +83,6 @@ class ActorCritic(tfutils.Module):
       is_terminal: [B, T], bool; true flags of the start states.
       reward_fn: maps a dream to its rewards, [H + 1, N], float32.
       seed: [2], int.
-      replayed: what came in those sequences, for `replay_values`.
 
     Returns:
       Metrics, [] each.
@@ -96,21 +90,17 @@ class ActorCritic(tfutils.Module):
     count = self._config.actor_critic_steps
     for update_seed in [seed] if count == 1 else split(seed, count):
       metrics = self._update(
-          world_model, start, is_terminal, reward_fn, update_seed, replayed)
+          world_model, start, is_terminal, reward_fn, update_seed)
     return metrics
 
-  def _update(
-      self, world_model, start, is_terminal, reward_fn, seed, replayed):
+  def _update(self, world_model, start, is_terminal, reward_fn, seed):
     """Takes one gradient step of actor and critic in new dreams."""
     start, is_terminal = _draw(
         (start, is_terminal), self._config.imag_starts,
         tf.random.fold_in(seed, 1))
-    if self._grad == 'values':
-      return self._update_values(
-          world_model, start, is_terminal, reward_fn, seed, replayed)
     with tf.GradientTape() as actor_tape:
       dream, metrics = self._dream(
-          world_model, self.actor, start, is_terminal, reward_fn, seed)
+          world_model, start, is_terminal, reward_fn, seed)
       target, value, mets = self.target(dream)
       metrics.update(mets)
       if self._grad == 'lookahead':
@@ -124,46 +114,21 @@ class ActorCritic(tfutils.Module):
       metrics.update(mets)
     with tf.GradientTape() as critic_tape:
       critic_loss, mets = self.critic_loss(dream, target)
-    return metrics | mets | self._apply(
-        actor_tape, actor_loss, critic_tape, critic_loss)
-
-  def _update_values(
-      self, world_model, start, is_terminal, reward_fn, seed, replayed):
-    """Takes one gradient step of actor, critic and advantages."""
-    first = self.values.first(
-        np.prod(start['deter'].shape[:2]), tf.random.fold_in(seed, 3))
-    dream, metrics = self._dream(
-        world_model, self.values.explore(self.actor), start, is_terminal,
-        reward_fn, seed, first=first)
-    ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
-    if replayed is not None:
-      replayed = replayed._replace(
-          reward=self.rewnorm.transform(replayed.reward))
-    with tf.GradientTape() as actor_tape, tf.GradientTape() as critic_tape:
-      actor_loss, critic_loss, mets = self.values.losses(
-          self.actor, self.critic, self._slow_critic, dream, ent_scale,
-          replayed)
-    return metrics | mets | self._apply(
-        actor_tape, actor_loss, critic_tape, critic_loss)
-
-  def _dream(
-      self, world_model, policy, start, is_terminal, reward_fn, seed, **given):
-    """Returns a dream with normalised rewards, and their metrics."""
-    dream = world_model.imagine(
-        policy, start, is_terminal, self._config.imag_horizon, seed,
-        # Gradients of these do not pass through the dream.
-        stop_gradients=self._grad in ('reinforce', 'lookahead', 'values'),
-        **given)
-    reward, mets = self.rewnorm(reward_fn(dream))
-    return dream._replace(reward=reward), {
-        f'reward_{k}': v for k, v in mets.items()}
-
-  def _apply(self, actor_tape, actor_loss, critic_tape, critic_loss):
-    """Updates all networks; returns the metrics of the optimizers."""
-    metrics = self.actor_opt(actor_tape, actor_loss)
+    metrics |= mets
+    metrics |= self.actor_opt(actor_tape, actor_loss)
     metrics |= self.critic_opt(critic_tape, critic_loss)
     self.update_slow_target()
     return metrics
+
+  def _dream(self, world_model, start, is_terminal, reward_fn, seed):
+    """Returns a dream with normalised rewards, and their metrics."""
+    dream = world_model.imagine(
+        self.actor, start, is_terminal, self._config.imag_horizon, seed,
+        # Gradients of these do not pass through the dream.
+        stop_gradients=self._grad in ('reinforce', 'lookahead'))
+    reward, mets = self.rewnorm(reward_fn(dream))
+    return dream._replace(reward=reward), {
+        f'reward_{k}': v for k, v in mets.items()}
 
   @property
   def _slow_critic(self):
@@ -271,26 +236,20 @@ class ActorCritic(tfutils.Module):
         self.updates, self._config.slow_target_update,
         self._config.slow_target_fraction)
     _follow(self.target_critic, self.critic, mix)
-    if self._grad == 'values':
-      _follow(self.values.target_advantage, self.values.advantage, mix)
     self.updates.assign_add(1)
 
 
-def _gradient(name, discrete, replay_values):
+def _gradient(name, discrete):
   """Returns the estimator of the gradient that a setting means."""
   if name not in ACTOR_GRADS:
     raise ConfigError(
         f"actor_grad must be one of {', '.join(ACTOR_GRADS)} but is "
         f"'{name}'.")
-  if replay_values and name != 'values':
-    raise ConfigError(
-        f'replay_values is {replay_values}, but actor_grad {name} learns no '
-        'values of actions. Use actor_grad values.')
   if name == 'auto':
     return 'reinforce' if discrete else 'dynamics'
-  if name in ('lookahead', 'values') and not discrete:
+  if name == 'lookahead' and not discrete:
     raise ConfigError(
-        f'actor_grad {name} tries every action, but the actions are '
+        'actor_grad lookahead tries every action, but the actions are '
         'continuous. Use dynamics, reinforce or both.')
   return name
 

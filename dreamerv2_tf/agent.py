@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from . import exploration, tfutils
-from .action_values import Replayed
 from .actor_critic import ActorCritic
 from .config import Config
 from .errors import ConfigError, NonFiniteError, StorageError
@@ -177,22 +176,13 @@ class Agent(tfutils.Module):
     state, outputs, metrics = self.world_model.train(data, state, model_seed)
     metrics.update(self.actor_critic.train(
         self.world_model, outputs.post, data['is_terminal'], self._reward,
-        task_seed, self._replayed(data, outputs)))
+        task_seed))
     if self.explorer:
       mets = self.explorer.train(self.world_model, outputs, data, expl_seed)
       metrics.update({f'expl_{k}': v for k, v in mets.items()})
     with tf.control_dependencies(list(metrics.values())):
       self.train_calls.assign_add(1)  # Only if all losses are finite.
     return state, metrics
-
-  def _replayed(self, data, outputs):
-    """Returns what values are held to beside dreams, if they are."""
-    if not self.config.replay_values:
-      return None
-    seen = self.world_model.preprocess(data)
-    return Replayed(
-        feat=outputs.feat, action=data['action'],
-        **{k: seen[k] for k in ('reward', 'discount', 'is_first')})
 
   def _reward(self, dream):
     return self.world_model.heads['reward'](dream.feat).mode()

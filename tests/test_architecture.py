@@ -26,7 +26,7 @@ LAYERS = [
     ['nets'],
     ['imagination'],
     ['world_model'],
-    ['action_values', 'lookahead'],
+    ['lookahead'],
     ['actor_critic'],
     ['exploration'],
     ['policy'],
@@ -41,7 +41,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # What learns is blind to where its data comes from and goes to.
 LEARNER = {
     'tfutils', 'rlmath', 'losses', 'nets', 'imagination', 'world_model',
-    'action_values', 'lookahead', 'actor_critic', 'exploration', 'policy',
+    'lookahead', 'actor_critic', 'exploration', 'policy',
     'agent'}
 FORBIDDEN = {
     **dict.fromkeys(LEARNER, {'files', 'startup', 'report', 'envs', 'data'}),

@@ -18,8 +18,7 @@ from tensorflow_probability import distributions as tfd
 
 import dreamerv2_tf
 from dreamerv2_tf import exploration, rlmath, tfutils
-from dreamerv2_tf.action_values import ActionValues
-from dreamerv2_tf.nets import decoder, distributions, encoder, gru, layers, mlp
+from dreamerv2_tf.nets import decoder, encoder, gru, layers, mlp
 from dreamerv2_tf.nets.optimizer import Optimizer
 from dreamerv2_tf.nets.rssm import EnsembleRSSM
 
@@ -104,11 +103,6 @@ def optimize(module, x):
   return of_interest(module(tape, loss)), tf.identity(module.kernel)
 
 
-def value_actions(module, feat):
-  critic = lambda x: distributions.mse(x[..., 0], 0)
-  return module(critic, feat, tf.fill([*feat.shape[:-1], A], 1 / A))
-
-
 def learn(module, data, seed):
   state, _, metrics = module.train(data, None, seed)
   return state, of_interest(metrics)
@@ -170,9 +164,6 @@ CASES = {
     'StreamNorm': Case(lambda *x: rlmath.StreamNorm(), features(2, 3)),
     'WorldModel': Case(
         lambda *x: builders.world_model(builders.VECTOR, *x), batch, learn),
-    'ActionValues': Case(
-        lambda *x: ActionValues(builders.config(), 5, A, init(*x)),
-        features(2, 4, 5), value_actions),
     'ActorCritic': Case(make_behavior, batch, behave),
     'Random': Case(make_explorer(exploration.Random), batch, explore),
     'Plan2Explore': Case(

@@ -105,11 +105,7 @@ class Pool:
     self.obs_space: Mapping[str, gym.Space] | None = None
     self.act_space: Mapping[str, gym.Space] | None = None
     self.fps: float | None = None
-    if parallel == 'process':
-      factory = cloudpickle.dumps(factory)
-    kind = {'process': Process, 'none': Inline}[parallel]
-    seeds = np.random.SeedSequence([seed, 4]).generate_state(count)
-    self._workers = [kind(factory, int(seed)) for seed in seeds]
+    self._workers = _workers(factory, count, parallel, seed)
     try:
       for worker in self._workers:
         worker.start()
@@ -284,3 +280,12 @@ class Pool:
     end([worker], patience=0)
     worker.start()
     return Failure(kind if kind in ('died', 'hung') else 'raised', text)
+
+
+def _workers(factory, count, parallel, seed):
+  """Makes the workers, not started; the arguments are those of Pool."""
+  if parallel == 'process':
+    factory = cloudpickle.dumps(factory)
+  kind = {'process': Process, 'none': Inline}[parallel]
+  seeds = np.random.SeedSequence([seed, 4]).generate_state(count)
+  return [kind(factory, int(seed)) for seed in seeds]

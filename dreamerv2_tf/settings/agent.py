@@ -175,17 +175,8 @@ ACTOR_CRITIC = {
         str, 'Gradient of the actor: reinforce, dynamics, both, auto '
         '(reinforce for discrete, dynamics for continuous actions), or '
         'lookahead, not in the original: the actor is drawn to softmax(Q / '
-        'actor_ent), Q from dreams of every action, as in arXiv 1906.00190; '
-        'or values, not in the original: the values of all actions are '
-        'learned, and the actor imitates softmax(Q / actor_ent).', choices=(
-            'auto', 'reinforce', 'dynamics', 'both', 'lookahead', 'values')),
-    'imag_noise': Key(
-        float, 'Share of random actions in dreams with actor_grad values.',
-        low=0, high=1),
-    'replay_values': Key(
-        float, 'With actor_grad values: weight of the loss of values on '
-        'replayed sequences beside that on dreams, as in arXiv 2301.04104; '
-        '0: none.', low=0),
+        'actor_ent), Q from dreams of every action, as in arXiv 1906.00190.',
+        choices=('auto', 'reinforce', 'dynamics', 'both', 'lookahead')),
     'lookahead.horizon': Key(
         int, 'With actor_grad lookahead: steps of the dreams that follow each '
         'action, with the action itself.', low=2),
