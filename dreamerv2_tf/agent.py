@@ -73,7 +73,8 @@ class Agent(tfutils.Module):
         **config.taken_by(WorldModel))
     feat = self.world_model.rssm.dim
     self.actor_critic = ActorCritic(
-        config, feat, self.action_dim, self._discrete, self.step, init)
+        feat, self.action_dim, self._discrete, self.step, init,
+        **config.taken_by(ActorCritic))
     explorer = exploration.behavior(config.expl_behavior)
     self.explorer = explorer and explorer(
         config, self.world_model, self.action_dim, self._discrete,

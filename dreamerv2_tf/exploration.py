@@ -60,7 +60,8 @@ class Explorer(tfutils.Module):
     super().__init__()
     self._config = config
     self.actor_critic = ActorCritic(
-        config, world_model.rssm.dim, action_dim, discrete, step, init)
+        world_model.rssm.dim, action_dim, discrete, step, init,
+        **config.taken_by(ActorCritic))
     self.intr_rewnorm = rlmath.StreamNorm(**config.expl_reward_norm)
     self.extr_rewnorm = rlmath.StreamNorm(**config.expl_reward_norm)
 

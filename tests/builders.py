@@ -63,8 +63,8 @@ def actor_critic(
     feat=5, actions=A, discrete=True, dtype=tf.float32, step=0, seed=0,
     **settings):
   return ActorCritic(
-      config(**settings), feat, actions, discrete,
-      tf.Variable(step, dtype=tf.int64), init(dtype, seed))
+      feat, actions, discrete, tf.Variable(step, dtype=tf.int64),
+      init(dtype, seed), **config(**settings).taken_by(ActorCritic))
 
 
 def explorer(cls, discrete=True, dtype=tf.float32, seed=0, **settings):
