@@ -31,6 +31,9 @@ class ActorCritic(tfutils.Module):
   Differs: the target critic starts as a copy of the critic instead of with
     weights of its own, which the first update would use; `slow_baseline:
     False` takes the critic itself as the baseline, as in the paper.
+
+  Attributes:
+    action_dim: A.
   """
 
   def __init__(
@@ -71,7 +74,7 @@ class ActorCritic(tfutils.Module):
         not allow.
     """
     super().__init__()
-    self._action_dim = action_dim
+    self.action_dim = action_dim
     self._discount_lambda = discount_lambda
     self._imag_horizon = imag_horizon
     self._imag_starts = imag_starts
@@ -132,7 +135,7 @@ class ActorCritic(tfutils.Module):
       if self._grad == 'lookahead':
         actor_loss, mets = lookahead.loss(
             world_model, self.actor, self.judge(reward_fn), dream,
-            tf.random.fold_in(seed, 2), actions=self._action_dim,
+            tf.random.fold_in(seed, 2), actions=self.action_dim,
             **self._lookahead, ent_scale=self._ent_scale())
       else:
         actor_loss, mets = self.actor_loss(dream, target, value)
@@ -244,7 +247,7 @@ class ActorCritic(tfutils.Module):
     """
     return lookahead.gains(
         world_model, self.actor, self.judge(reward_fn), states, seed,
-        actions=self._action_dim, **shape)
+        actions=self.action_dim, **shape)
 
   def judge(self, reward_fn: RewardFn) -> Callable[[Dream], tf.Tensor]:
     """Returns what maps a dream to its targets, [H, N]; it learns nothing."""

@@ -71,14 +71,8 @@ class Agent(tfutils.Module):
     self.world_model = WorldModel(
         _observed(obs_space), self.action_dim, init,
         **config.taken_by(WorldModel))
-    feat = self.world_model.rssm.dim
-    self.actor_critic = ActorCritic(
-        feat, self.action_dim, self._discrete, self.step, init,
-        **config.taken_by(ActorCritic))
-    explorer = exploration.behavior(config.expl_behavior)
-    self.explorer = explorer and explorer(
-        config, self.world_model, self.action_dim, self._discrete,
-        self.step, init)
+    self.actor_critic = self._make_actor_critic(init)
+    self.explorer = self._make_explorer(init)
     self.policy = self._make_policy()
     self.jit_compile = str(config.jit).lower() == 'true' or None
     self.train_function = tf.function(
@@ -159,6 +153,20 @@ class Agent(tfutils.Module):
       return {}
     pairs = self.report_function(tfutils.tensors(data))
     return {k: (x.numpy(), y.numpy()) for k, (x, y) in pairs.items()}
+
+  def _make_actor_critic(self, init):
+    return ActorCritic(
+        self.world_model.rssm.dim, self.action_dim, self._discrete, self.step,
+        init, **self.config.taken_by(ActorCritic))
+
+  def _make_explorer(self, init):
+    """Builds the behaviour that collects; None if the greedy one does."""
+    cls = exploration.behavior(self.config.expl_behavior)
+    if cls is exploration.Random:
+      return cls(self.action_dim, self._discrete)
+    return cls and cls(
+        self._make_actor_critic(init), self.world_model, init,
+        **self.config.taken_by(cls))
 
   def _make_policy(self):
     config, actor = self.config, self.actor_critic.actor

@@ -12,6 +12,7 @@ import tensorflow as tf
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.agent import Agent
+from dreamerv2_tf.exploration import Random
 from dreamerv2_tf.imagination import Dream
 from dreamerv2_tf.nets import layers
 from dreamerv2_tf.world_model import WorldModel
@@ -73,7 +74,12 @@ def explorer(cls, discrete=True, dtype=tf.float32, seed=0, **settings):
   start = init(dtype, seed)
   model = WorldModel(
       spaces(VECTOR), A, start, **settings.taken_by(WorldModel))
-  return cls(settings, model, A, discrete, tf.Variable(0), start), model
+  if cls is Random:
+    return cls(A, discrete), model
+  behavior = ActorCritic(
+      model.rssm.dim, A, discrete, tf.Variable(0), start,
+      **settings.taken_by(ActorCritic))
+  return cls(behavior, model, start, **settings.taken_by(cls)), model
 
 
 def agent(shapes=VECTOR, discrete=True, settings=None, **kwargs):
