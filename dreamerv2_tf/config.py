@@ -83,12 +83,15 @@ class Config(Mapping):
     return dict(yamlfile.leaves(self))
 
   def taken_by(self, target: Callable) -> dict[str, Any]:
-    """Returns the settings that a callable has arguments for, by their keys.
+    """Returns the settings that are keyword-only arguments of a callable.
 
-    `Learner(agent, **config.taken_by(Learner))` gives a part what it takes.
+    So `WorldModel(..., **config.taken_by(WorldModel))` gives a part what it
+    takes. Its other arguments are no settings, whatever they are called.
     """
-    names = inspect.signature(target).parameters
-    return {key: self[key] for key in names if key in self}
+    return {
+        name: self[name]
+        for name, given in inspect.signature(target).parameters.items()
+        if given.kind is given.KEYWORD_ONLY and name in self}
 
   def update(self, mapping: Mapping[str, Any]) -> 'Config':
     """Returns a copy with some values changed.

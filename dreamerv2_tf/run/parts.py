@@ -188,7 +188,7 @@ def assemble(
   profile = Profile(
       path, schema.read_window(config.profile),
       lambda line: outputs[0].message(line))
-  learner = Learner(agent, config, path, profile)
+  learner = Learner(agent, path, profile, **config.taken_by(Learner))
   every = make_every(config)
   collector = make_collector(
       config, pool, agent, replays['train'], progress, every, logger,
