@@ -3,7 +3,8 @@
 `resolve` merges presets of `configs.yaml` in order, then command-line flags.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
 import logging
 import os
 import re
@@ -80,6 +81,17 @@ class Config(Mapping):
   def flat(self) -> dict[str, Any]:
     """Dotted names of all leaves and their values; lists are tuples."""
     return dict(yamlfile.leaves(self))
+
+  def taken_by(self, target: Callable) -> dict[str, Any]:
+    """Returns the settings that are keyword-only arguments of a callable.
+
+    So `WorldModel(..., **config.taken_by(WorldModel))` gives a part what it
+    takes. Its other arguments are no settings, whatever they are called.
+    """
+    return {
+        name: self[name]
+        for name, given in inspect.signature(target).parameters.items()
+        if given.kind is given.KEYWORD_ONLY and name in self}
 
   def update(self, mapping: Mapping[str, Any]) -> 'Config':
     """Returns a copy with some values changed.

@@ -40,6 +40,19 @@ def test_is_immutable_equal_copied_and_pickled():
   assert copy.deepcopy(config) == config
 
 
+def test_a_part_takes_the_settings_that_its_keyword_arguments_name():
+  config = Config({'a': 1, 'b': {'c': 2}, 'd': 3})
+
+  class Part:
+
+    def __init__(self, d, *, a, b, y=0):
+      self.given = d, a, b, y
+
+  assert config.taken_by(Part) == {'a': 1, 'b': config.b}
+  assert Part(7, **config.taken_by(Part)).given == (7, 1, {'c': 2}, 0)
+  assert config.taken_by(lambda *, c=0, **other: 0) == {}  # That is `b.c`.
+
+
 def test_mappings_within_lists_survive():
   config = Config({'a': [{'b': [1]}, {'b': [2]}]})
   assert config.a[1].b == (2,)
