@@ -315,6 +315,38 @@ def test_the_best_of_each_kind_is_compared_with(script):
       'slower_right', 'observation_planner_hedged']
 
 
+def test_the_readme_shows_what_was_measured():
+  """Each row of its table is one of the method that it names."""
+  measured = {}
+  for row in json.loads((ROOT / 'results' / f'{TASK}.json').read_text()):
+    stat = row['statistics']
+    measured.setdefault(row['method'], []).append((
+        f"{row['steps']:,}", row['checkpoint'],
+        f"{stat['return']:.1f} ± {stat['return_std']:.1f}",
+        f"{100 * stat['crash_rate']:.0f} %", f"{stat['speed']:.1f}"))
+  text = (ROOT / 'README.md').read_text()
+  _, _, *rows = table_of(text, 'Results')
+  assert len(rows) > 4
+  for name, *cells in rows:
+    *_, scores, crashes, speed = cells
+    found = [
+        (steps, checkpoint) for steps, checkpoint, *rest in
+        measured[re.search('`(.*?)`', name)[1]]
+        if rest == [x.strip('*') for x in (scores, crashes, speed)]]
+    assert len(found) == 1, name
+    if found[0][1]:  # What learned.
+      assert f'{found[0][0]} steps' in name and f'{found[0][1]} ' in name
+
+
+def test_results_that_are_kept_are_small_and_of_no_computer():
+  files = list((ROOT / 'results').iterdir())
+  assert {path.suffix for path in files} == {'.json', '.md', '.png'}
+  assert sum(path.stat().st_size for path in files) < 300_000
+  for path in files:
+    if path.suffix != '.png':
+      assert not re.search(r'/(home|root|work|tmp)\b', path.read_text())
+
+
 @pytest.mark.parametrize('words, match', [
     (['--indir', '{}/none'], 'is no folder'),
     (['--indir', '{}'], 'No evaluated run below'),
