@@ -96,9 +96,11 @@ class ActorCritic(tfutils.Module):
     self.updates = tf.Variable(0, trainable=False, dtype=tf.int64)
     mixed = init.dtype == tf.float16
     self.actor_opt = Optimizer(
-        'actor', self.actor.named_variables(), **actor_opt, mixed=mixed)
+        'actor', self.actor.named_variables(), **actor_opt, step=step,
+        mixed=mixed)
     self.critic_opt = Optimizer(
-        'critic', self.critic.named_variables(), **critic_opt, mixed=mixed)
+        'critic', self.critic.named_variables(), **critic_opt, step=step,
+        mixed=mixed)
     self.rewnorm = rlmath.StreamNorm(**reward_norm)
 
   def train(

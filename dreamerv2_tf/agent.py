@@ -69,7 +69,7 @@ class Agent(tfutils.Module):
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     init = layers.Init(np.random.default_rng([seed, 0]), self._dtype)
     self.world_model = WorldModel(
-        _observed(obs_space), self.action_dim, init,
+        _observed(obs_space), self.action_dim, self.step, init,
         **config.taken_by(WorldModel))
     self.actor_critic = self._make_actor_critic(init)
     self.explorer = self._make_explorer(init)
@@ -165,7 +165,7 @@ class Agent(tfutils.Module):
     if cls is exploration.Random:
       return cls(self.action_dim, self._discrete)
     return cls and cls(
-        self._make_actor_critic(init), self.world_model, init,
+        self._make_actor_critic(init), self.world_model, self.step, init,
         **self.config.taken_by(cls))
 
   def _make_policy(self):

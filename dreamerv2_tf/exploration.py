@@ -108,16 +108,17 @@ class Plan2Explore(Explorer):
 
   def __init__(
       self, actor_critic: ActorCritic, world_model: WorldModel,
-      init: layers.Init, *, expl_intr_scale: float, expl_extr_scale: float,
-      expl_reward_norm: Settings, expl_opt: Settings, expl_head: Settings,
-      disag_target: str, disag_log: bool, disag_models: int,
-      disag_offset: int, disag_action_cond: bool):
+      step: tf.Variable, init: layers.Init, *, expl_intr_scale: float,
+      expl_extr_scale: float, expl_reward_norm: Settings, expl_opt: Settings,
+      expl_head: Settings, disag_target: str, disag_log: bool,
+      disag_models: int, disag_offset: int, disag_action_cond: bool):
     """Builds the ensemble and its optimizer.
 
     Args:
       actor_critic, expl_intr_scale, expl_extr_scale, expl_reward_norm: see
         Explorer.
       world_model: whose sizes are taken; it is passed again to `train`.
+      step: [], integer; environment steps, for schedules.
       init: random numbers and compute dtype.
       expl_opt: of `Optimizer`.
       expl_head: of `MLP`, each network of the ensemble.
@@ -154,7 +155,8 @@ class Plan2Explore(Explorer):
         f'network{i}/{k}': v for i, net in enumerate(self.networks)
         for k, v in net.named_variables().items()}
     self.opt = Optimizer(
-        'expl', variables, **expl_opt, mixed=init.dtype == tf.float16)
+        'expl', variables, **expl_opt, step=step,
+        mixed=init.dtype == tf.float16)
 
   def _fit(self, outputs, data):
     target = {
@@ -203,15 +205,16 @@ class ModelLoss(Explorer):
 
   def __init__(
       self, actor_critic: ActorCritic, world_model: WorldModel,
-      init: layers.Init, *, expl_intr_scale: float, expl_extr_scale: float,
-      expl_reward_norm: Settings, expl_opt: Settings, expl_head: Settings,
-      expl_model_loss: str):
+      step: tf.Variable, init: layers.Init, *, expl_intr_scale: float,
+      expl_extr_scale: float, expl_reward_norm: Settings, expl_opt: Settings,
+      expl_head: Settings, expl_model_loss: str):
     """Builds the head and its optimizer.
 
     Args:
       actor_critic, expl_intr_scale, expl_extr_scale, expl_reward_norm: see
         Explorer.
       world_model: whose sizes and losses are taken.
+      step: [], integer; environment steps, for schedules.
       init: random numbers and compute dtype.
       expl_opt: of `Optimizer`.
       expl_head: of `MLP`.
@@ -234,7 +237,7 @@ class ModelLoss(Explorer):
     self._expl_model_loss = expl_model_loss
     self.head = MLP(world_model.rssm.dim, [], **expl_head, init=init)
     self.opt = Optimizer(
-        'expl', self.head.named_variables(), **expl_opt,
+        'expl', self.head.named_variables(), **expl_opt, step=step,
         mixed=init.dtype == tf.float16)
 
   def _fit(self, outputs, data):

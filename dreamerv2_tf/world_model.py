@@ -43,16 +43,17 @@ class WorldModel(tfutils.Module):
 
   def __init__(
       self, obs_space: Mapping[str, gym.Space], action_dim: int,
-      init: layers.Init, *, encoder: Settings, rssm: Settings,
-      decoder: Settings, reward_head: Settings, pred_discount: bool,
-      discount_head: Settings, grad_heads: Sequence[str], kl: Settings,
-      loss_scales: Mapping[str, float], overshooting: Settings,
+      step: tf.Variable, init: layers.Init, *, encoder: Settings,
+      rssm: Settings, decoder: Settings, reward_head: Settings,
+      pred_discount: bool, discount_head: Settings, grad_heads: Sequence[str],
+      kl: Settings, loss_scales: Mapping[str, float], overshooting: Settings,
       model_opt: Settings, discount: float, clip_rewards: str):
     """Builds all networks and the optimizer.
 
     Args:
       obs_space: observation key -> space.
       action_dim: A.
+      step: [], integer; environment steps, for schedules.
       init: random numbers and compute dtype.
       encoder, rssm, decoder: of `Encoder`, `EnsembleRSSM` and `Decoder`.
       reward_head, discount_head: of `MLP`.
@@ -87,7 +88,7 @@ class WorldModel(tfutils.Module):
       self.heads['discount'] = MLP(feat, [], **discount_head, init=init)
     _check_heads(grad_heads, self.heads)
     self.model_opt = Optimizer(
-        'model', self.named_variables(), **model_opt,
+        'model', self.named_variables(), **model_opt, step=step,
         mixed=init.dtype == tf.float16)
 
   def train(

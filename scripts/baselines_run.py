@@ -25,7 +25,8 @@ PLANNERS = {  # Do they hedge?
     'observation_planner': False, 'observation_planner_hedged': True}
 RESULTS = ('record.json', 'eval.json', 'metrics.jsonl')
 PARTIAL = 'partial.json'  # Episodes that are complete, if they are slow.
-SCORED = 'reward', 'log_crashed', 'log_speed'  # Keys that scores are made of.
+# Keys that scores are made of.
+SCORED = 'reward', 'action', 'log_crashed', 'log_speed'
 
 
 def run(

@@ -56,7 +56,7 @@ def spaces(shapes):
 
 def world_model(shapes=VECTOR, dtype=tf.float32, seed=0, **settings):
   return WorldModel(
-      spaces(shapes), A, init(dtype, seed),
+      spaces(shapes), A, tf.Variable(0), init(dtype, seed),
       **config(**settings).taken_by(WorldModel))
 
 
@@ -73,13 +73,14 @@ def explorer(cls, discrete=True, dtype=tf.float32, seed=0, **settings):
   settings = config(expl_behavior=cls.__name__, **settings)
   start = init(dtype, seed)
   model = WorldModel(
-      spaces(VECTOR), A, start, **settings.taken_by(WorldModel))
+      spaces(VECTOR), A, tf.Variable(0), start, **settings.taken_by(WorldModel))
   if cls is Random:
     return cls(A, discrete), model
   behavior = ActorCritic(
       model.rssm.dim, A, discrete, tf.Variable(0), start,
       **settings.taken_by(ActorCritic))
-  return cls(behavior, model, start, **settings.taken_by(cls)), model
+  return cls(
+      behavior, model, tf.Variable(0), start, **settings.taken_by(cls)), model
 
 
 def agent(shapes=VECTOR, discrete=True, settings=None, **kwargs):

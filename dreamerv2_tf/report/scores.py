@@ -46,7 +46,8 @@ def table(episodes: Sequence[Episode]) -> dict[str, list]:
 
   Returns:
     `return`, `length` (steps) and, where the environment tells, `crashed`
-    and `speed` (mean, m/s).
+    and `speed` (mean, m/s); where actions are discrete, `actions`: how often
+    each was taken.
   """
   columns = {
       'return': [_return(ep) for ep in episodes],
@@ -56,6 +57,10 @@ def table(episodes: Sequence[Episode]) -> dict[str, list]:
   if 'log_speed' in episodes[0]:
     columns['speed'] = [
         float(ep['log_speed'][1:].mean(dtype=np.float64)) for ep in episodes]
+  # The action of the first row led to nothing.
+  taken = [np.asarray(ep['action'])[1:] for ep in episodes if 'action' in ep]
+  if len(taken) == len(episodes) and all(map(_one_hot, taken)):
+    columns['actions'] = [x.sum(0).astype(int).tolist() for x in taken]
   return columns
 
 
@@ -100,6 +105,11 @@ def episode_metrics(
             'sum': value.sum(), 'mean': value.mean(),
             'max': value.max(0).mean()}[name])
   return result
+
+
+def _one_hot(actions):
+  return actions.ndim == 2 and bool(
+      np.isin(actions, (0, 1)).all() and (actions.sum(1) == 1).all())
 
 
 def _return(episode):

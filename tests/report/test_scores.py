@@ -25,9 +25,22 @@ def test_summary_by_hand():
   assert scores.table(episodes) == {
       'return': [2, 4, 6], 'length': [2, 1, 1],
       'crashed': [True, False, False], 'speed': [21, 30, 28]}
+  assert 'actions' not in scores.table(episodes)
   plain = scores.summarize([{'reward': np.ones(3, np.float32)}])
   assert plain['crash_rate'] is None and plain['speed_mean'] is None
   assert plain['return_ci95'] is None
+
+
+def test_actions_are_counted_where_they_are_discrete():
+  def episode(*actions):
+    return {
+        'reward': np.zeros(1 + len(actions), np.float32),
+        'action': np.array([[0, 0, 0], *actions], np.float32)}
+  left, stay, right = np.eye(3)
+  one, two = episode(left, right, right), episode(stay)
+  assert scores.table([one, two])['actions'] == [[1, 0, 2], [0, 1, 0]]
+  for continuous in [0.5, 0.5, 0], [0, 0, 0], [1, 1, -1]:
+    assert 'actions' not in scores.table([one, episode(left, continuous)])
 
 
 def test_metrics_of_an_episode():

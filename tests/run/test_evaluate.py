@@ -74,6 +74,7 @@ class TestHighway:
       assert np.mean(each[kind]) == pytest.approx(record[f'{kind}_mean'])
     assert sum(each['crashed']) == pytest.approx(3 * record['crash_rate'])
     assert len(each['speed']) == 3
+    assert [sum(counts) for counts in each['actions']] == each['length']
     text = '\n'.join(lines[:-1])
     assert f"Return        {record['return_mean']:.2f} +- " in text
     assert 'Crash rate' in text and f'{name} and ' in text

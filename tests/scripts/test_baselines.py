@@ -282,7 +282,8 @@ class TestSimulatorPlanner:
     call(*words)
     assert self.seen == [10_000, 10_001, 10_001, 10_002]
     first = read(folder, 'eval.json')
-    assert first['per_episode'] == {'return': [2.0] * 3, 'length': [2] * 3}
+    assert first['per_episode'] == {
+        'return': [2.0] * 3, 'length': [2] * 3, 'actions': [[0, 2]] * 3}
     assert read(folder, 'record.json')['episodes'] == 3
     call(*words, '--fresh')
     assert self.seen[4:] == [10_000, 10_001, 10_002]
