@@ -47,7 +47,7 @@ TAKERS = {
 
 # What a caller gives besides.
 GIVEN = {
-    'self', 'init', 'name', 'variables', 'mixed',
+    'self', 'init', 'step', 'name', 'variables', 'mixed',
     'in_dim', 'shape', 'shapes', 'action_dim', 'embed_dim', 'out',
     'post', 'prior', 'kl',
     'world_model', 'actor', 'judge', 'states', 'dream', 'seed', 'actions',
