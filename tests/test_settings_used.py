@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 import dreamerv2_tf
-from dreamerv2_tf import exploration, lookahead, losses
+from dreamerv2_tf import envs, exploration, lookahead, losses
 from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.data.replay import Replay
 from dreamerv2_tf.nets.decoder import Decoder
@@ -31,7 +31,7 @@ TREES = [  # Whoever checks a setting does not take it.
 # Whose keyword-only arguments are settings, from `config.taken_by`.
 PARTS = [
     WorldModel, ActorCritic, exploration.Random, exploration.Plan2Explore,
-    exploration.ModelLoss, Learner, Collector]
+    exploration.ModelLoss, Learner, Collector, envs.make, envs.wrap]
 
 # Group -> whose arguments its leaves are, where it is passed on as `**group`.
 HEAD = MLP, DistLayer
@@ -47,13 +47,13 @@ TAKERS = {
 
 # What a caller gives besides.
 GIVEN = {
-    'self', 'init', 'name', 'variables', 'mixed',
+    'self', 'init', 'step', 'name', 'variables', 'mixed',
     'in_dim', 'shape', 'shapes', 'action_dim', 'embed_dim', 'out',
     'post', 'prior', 'kl',
     'world_model', 'actor', 'judge', 'states', 'dream', 'seed', 'actions',
     'ent_scale',
     'directory', 'spaces', 'are_actions', 'prefetch',
-    'memory', 'around', 'vectors',
+    'memory', 'around', 'vectors', 'mode', 'render',
     'min_std',  # A setting of the actor alone.
     'init_std', 'wd_pattern'}  # The original's; they keep their defaults.
 
@@ -105,8 +105,9 @@ def unused(keys):
 
 
 def used(part):
-  """The names that a constructor reads."""
-  tree = ast.parse(textwrap.dedent(inspect.getsource(part.__init__)))
+  """The names that a function or constructor reads."""
+  code = part.__init__ if inspect.isclass(part) else part
+  tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
   return {
       x.id for x in ast.walk(tree)
       if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Load)}
@@ -129,7 +130,7 @@ def test_what_is_read_is_seen():
 
 def test_all_that_take_settings_are_looked_at():
   found = {
-      node.args[0].id for tree in TREES for node in ast.walk(tree)
+      chain(node.args[0])[-1] for tree in TREES for node in ast.walk(tree)
       if isinstance(node, ast.Call) and chain(node.func)[-1] == 'taken_by'}
   names = {part.__name__ for part in PARTS}
   names -= set(exploration.BEHAVIORS)

@@ -153,7 +153,8 @@ def make(
   restored = parts.session.restore()
   parts.datasets.open()
   folder.start(
-      int(parts.progress.step), sys.argv, diff, envs.simulator(config))
+      int(parts.progress.step), sys.argv, diff,
+      envs.simulator(config.task, config.env))
   config.save(folder.config_path)
   # Last, as what can not be restored stays as it is.
   parts.outputs.extend(open_outputs(config, parts, bool(restored)))
