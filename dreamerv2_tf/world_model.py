@@ -67,8 +67,7 @@ class WorldModel(tfutils.Module):
       clip_rewards: identity, sign or tanh; the rewards that are learned.
 
     Raises:
-      ConfigError: key patterns match nothing, unknown grad_heads, or a
-        setting is out of range.
+      ConfigError: a pattern matches no key, or settings do not fit.
     """
     super().__init__()
     self._action_dim = action_dim
