@@ -92,7 +92,9 @@ def read(options: Config) -> dict[str, dict[str, list[dict]]]:
       tasks.setdefault(run.pop('task'), {}).setdefault(
           run.pop('method'), []).append(run)
   for folder in pending:
-    print(f'Left out: {folder} has no evaluation yet.', file=sys.stderr)
+    print(
+        f'Left out: {folder} has no evaluation of {options.episodes} scenarios '
+        f'from {options.scenarios} on yet.', file=sys.stderr)
   if not tasks:
     raise ConfigError(
         f"No evaluated run below {', '.join(options.indir)}. Evaluate one: "
