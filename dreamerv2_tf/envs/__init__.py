@@ -43,7 +43,8 @@ def make(
   if suite in LATER:
     raise ConfigError(
         f"Task '{task}' belongs to the suite '{suite}', which is not available"
-        f" in this version. Available: {', '.join(SUITES)}.")
+        f" in this version. Available: {', '.join(SUITES)}. Choose a --task of "
+        'these, such as highway_highway-fast-v0 or gym_CartPole-v1.')
   if suite not in SUITES or not name:
     known = ':' in task or task in gymnasium.registry
     raise ConfigError(
