@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 
-from . import __version__, helptext, pretrained, startup
+from . import __version__, flags, helptext, pretrained, startup
 from . import config as configlib
 from . import presets as presetlib
 from .config import Config
@@ -209,7 +209,7 @@ def _evaluated(options):
 def _given(overrides, key):
   """Returns the last word given for a key, None if there is none."""
   words = [words[-1] for name, words in map(
-      configlib.split, configlib.chunks(overrides)) if name == key and words]
+      flags.split, flags.chunks(overrides)) if name == key and words]
   return words[-1] if words else None
 
 

@@ -8,11 +8,11 @@ import inspect
 import logging
 import os
 import re
-import shlex
 from typing import Any
 
 from . import files, schema, yamlfile
 from .errors import ConfigError
+from .flags import chunks, split, value_of_flag
 from .presets import presets
 from .schema import Key, suggest
 from .settings import KEYS, OPEN, is_open
@@ -244,65 +244,6 @@ def parse(
     else:
       overrides += chunk
   return Config(options), names, overrides
-
-
-def chunks(arguments: Sequence[str]) -> list[list[str]]:
-  """Splits arguments into flags, each with the words that follow it.
-
-  Raises:
-    ConfigError: a word stands before the first flag.
-  """
-  result = []
-  for argument in arguments:
-    if re.match('--.', argument):
-      result.append([argument])
-    elif result:
-      result[-1].append(argument)
-    else:
-      raise ConfigError(
-          f"Unexpected argument '{argument}'. Flags look like --key value.")
-  return result
-
-
-def split(chunk: Sequence[str]) -> tuple[str, list[str]]:
-  """Returns name and words of ['--a', '1', '2'] or ['--a=1', '2']."""
-  name, equals, word = chunk[0][2:].partition('=')
-  return name, [word] * bool(equals) + list(chunk[1:])
-
-
-def value_of_flag(key: str, rule: Key | None, words: Sequence[str]) -> Any:
-  """Returns what the words after the flag of a key mean.
-
-  Args:
-    key: dotted name.
-    rule: its row; None below an open key, where words are read as YAML. Text
-      for other keys is left to `schema.convert`.
-    words: what follows the flag.
-
-  Raises:
-    ConfigError: too many words, too few, or no YAML.
-  """
-  if not words:
-    if rule and (rule.type is bool or True in rule.choices):
-      return True
-    raise ConfigError(f"'--{key}' needs a value.")
-  if rule and rule.is_list:
-    parts = [x.strip(' []') for word in words for x in word.split(',')]
-    parts = [x for x in parts if x]
-    single = rule.form == 'one or list' and len(parts) == 1
-    return parts[0] if single else parts
-  if rule is None or rule.form == 'open':
-    if len(words) == 1 and re.fullmatch(r'[-+.\deE]+(,[-+.\deE]+)+', words[0]):
-      words = words[0].split(',')
-    values = [yamlfile.parse(word) for word in words]
-    return values if len(values) > 1 else values[0]
-  if len(words) > 1:
-    text = ' '.join(words)
-    quoted = f' If it holds spaces, quote it: --{key} {shlex.quote(text)}.'
-    raise ConfigError(
-        f"'--{key}' takes one value but got {len(words)}: {text}."
-        + quoted * (rule.type is str and not rule.choices))
-  return words[0]
 
 
 def _followed(config, data, path):

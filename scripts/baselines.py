@@ -27,7 +27,7 @@ import command
 import gymnasium as gym
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, errors, helptext
+from dreamerv2_tf import envs, errors, flags, helptext
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.run import environments, rundir
@@ -109,8 +109,8 @@ def parse(
       raise ConfigError(
           f"'{name}' must be at least {least} but is {options[name]}.")
   overrides = []
-  for chunk in configlib.chunks(words):
-    name, _ = configlib.split(chunk)
+  for chunk in flags.chunks(words):
+    name, _ = flags.split(chunk)
     if configlib.is_open(name):
       overrides += chunk
     elif name not in KEYS:

@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import presets, schema, settings
+from dreamerv2_tf import flags, presets, schema, settings
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.settings.run import LOGGING
 
@@ -68,8 +68,8 @@ def portable(words: Sequence[str]) -> list[str]:
   What lies in the home folder begins with `~`; of others the name is left.
   """
   result = list(itertools.takewhile(lambda x: not x.startswith('--'), words))
-  for chunk in configlib.chunks(words[len(result):]):
-    if configlib.split(chunk)[0] not in FOLDERS:
+  for chunk in flags.chunks(words[len(result):]):
+    if flags.split(chunk)[0] not in FOLDERS:
       result += chunk
   return [_without_root(word) for word in result]
 
@@ -86,8 +86,8 @@ def without_seed(words: Sequence[str]) -> tuple[tuple[str, ...], str]:
   """Returns a command line without its seed, and the seed, '' if not given."""
   first = list(itertools.takewhile(lambda x: not x.startswith('--'), words))
   seed = ''
-  for chunk in configlib.chunks(words[len(first):]):
-    name, values = configlib.split(chunk)
+  for chunk in flags.chunks(words[len(first):]):
+    name, values = flags.split(chunk)
     if name == 'seed':
       seed = ' '.join(values)
     else:
@@ -98,9 +98,9 @@ def without_seed(words: Sequence[str]) -> tuple[tuple[str, ...], str]:
 def _presets(argv):
   words = [word for word in argv[1:] if word != 'train']
   return [
-      name for chunk in configlib.chunks(words)
-      if configlib.split(chunk)[0] == 'configs'
-      for text in configlib.split(chunk)[1] for name in text.split(',') if name]
+      name for chunk in flags.chunks(words)
+      if flags.split(chunk)[0] == 'configs'
+      for text in flags.split(chunk)[1] for name in text.split(',') if name]
 
 
 def _without_root(word):

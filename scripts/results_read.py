@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import results_names as names
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import files, schema, yamlfile
+from dreamerv2_tf import files, flags, schema, yamlfile
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError
 
@@ -168,8 +168,8 @@ def _ours(folder, first, count) -> Iterator[dict[str, Any]]:
     step, words = _step(path), record['overrides']
     kinds = (BEST,) * (step == best) + (LAST,) * (step >= config.steps)
     if not all(
-        configlib.split(chunk)[0].startswith(ACTING)
-        for chunk in configlib.chunks(words)):
+        flags.split(chunk)[0].startswith(ACTING)
+        for chunk in flags.chunks(words)):
       _leave_out(f"{path} is of other settings: {' '.join(words)}.")
     elif not kinds:
       _leave_out(f'{path} is neither of the best nor of the last checkpoint.')

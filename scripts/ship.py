@@ -24,7 +24,7 @@ import command
 import drive_gif
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, files
+from dreamerv2_tf import envs, files, flags
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, StateError
 
@@ -326,9 +326,9 @@ def _show(value):
 def _words(argv):
   """Returns the words of a command line without those of one machine."""
   return [
-      word for chunk in configlib.chunks(
+      word for chunk in flags.chunks(
           [word for word in argv[1:] if word != 'train'])
-      if configlib.split(chunk)[0] not in ('logdir', 'break-lock', 'debug')
+      if flags.split(chunk)[0] not in ('logdir', 'break-lock', 'debug')
       for word in chunk]
 
 

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(dreamerv2_tf.__file__).resolve().parent
 LAYERS = [
     ['errors', 'files'],
     ['schema', 'yamlfile', 'startup'],
-    ['settings', 'presets'],
+    ['settings', 'presets', 'flags'],
     ['config'],
     ['helptext'],
     ['pretrained'],
@@ -50,8 +50,8 @@ FORBIDDEN = {
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
-    'config', 'helptext', 'pretrained', 'report', 'envs', 'data', 'cli',
-    '__init__', '__main__'}
+    'flags', 'config', 'helptext', 'pretrained', 'report', 'envs', 'data',
+    'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
@@ -141,7 +141,8 @@ def test_the_walk_sees_imports():
   assert ('dreamerv2_tf', 'startup') in found and ('re', None) in found
   assert {'run', 'config', 'errors'} <= set(own_imports(PACKAGE / 'cli.py'))
   assert set(own_imports(PACKAGE / 'config.py')) == {
-      'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings'}
+      'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings',
+      'flags'}
 
 
 @pytest.mark.parametrize('path', MODULES, ids=module_id)
