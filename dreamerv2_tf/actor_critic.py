@@ -1,6 +1,7 @@
 """The behaviour: learned inside the dreams of the world model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+import functools
 
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ from .nets import layers
 from .nets.mlp import MLP
 from .nets.optimizer import Optimizer
 from .nets.rssm import State
-from .tfutils import sg, split
+from .tfutils import Settings, sg, split
 from .world_model import WorldModel
 
 ACTOR_GRADS = (
@@ -30,46 +31,77 @@ class ActorCritic(tfutils.Module):
   Differs: the target critic starts as a copy of the critic instead of with
     weights of its own, which the first update would use; `slow_baseline:
     False` takes the critic itself as the baseline, as in the paper.
+
+  Attributes:
+    action_dim: A.
   """
 
   def __init__(
-      self, config: Mapping, feat_dim: int, action_dim: int, discrete: bool,
-      step: tf.Variable, init: layers.Init):
+      self, feat_dim: int, action_dim: int, discrete: bool, step: tf.Variable,
+      init: layers.Init, *, actor: Settings, critic: Settings,
+      actor_opt: Settings, critic_opt: Settings, discount_lambda: float,
+      imag_horizon: int, imag_starts: int, actor_critic_steps: int,
+      actor_grad: str, lookahead: Settings, actor_grad_mix: float | str,
+      actor_ent: float | str, slow_target: bool, slow_target_update: int,
+      slow_target_fraction: float, slow_baseline: bool,
+      reward_norm: Settings):
     """Builds the networks and optimizers.
 
     Args:
-      config: the resolved configuration.
       feat_dim: F.
       action_dim: A.
       discrete: whether actions are one-hot; otherwise they lie in [-1, 1].
       step: [], integer; environment steps, for the schedules.
       init: random numbers and compute dtype.
+      actor, critic: of `MLP`.
+      actor_opt, critic_opt: of `Optimizer`.
+      discount_lambda: lambda of the returns, 0 to 1.
+      imag_horizon: imagined steps H.
+      imag_starts: states of a batch from which dreams start; 0: all.
+      actor_critic_steps: updates in each call of `train`.
+      actor_grad: one of ACTOR_GRADS.
+      lookahead: of `lookahead.loss`.
+      actor_grad_mix: share of dynamics in both; a number or a schedule.
+      actor_ent: scale of the entropy, in reward per nat; likewise.
+      slow_target: take targets from a slow copy of the critic.
+      slow_target_update: updates from one of the copy to the next.
+      slow_target_fraction: share of the new weights in those, up to 1.
+      slow_baseline: take the baseline from the copy, too.
+      reward_norm: of `StreamNorm`.
 
     Raises:
       ConfigError: unknown actor_grad, or a distribution that the actions do
         not allow.
     """
     super().__init__()
-    self._config = config
-    self._step = step
-    self._grad = _gradient(config.actor_grad, discrete)
-    self._action_dim = action_dim
-    actor = {**config.actor, 'dist': _dist(config.actor.dist, discrete)}
-    critic = lambda: MLP(feat_dim, [], **config.critic, init=init)
+    self.action_dim = action_dim
+    self._discount_lambda = discount_lambda
+    self._imag_horizon = imag_horizon
+    self._imag_starts = imag_starts
+    self._actor_critic_steps = actor_critic_steps
+    self._grad = _gradient(actor_grad, discrete)
+    self._lookahead = lookahead
+    self._grad_mix = functools.partial(rlmath.schedule, actor_grad_mix, step)
+    self._ent_scale = functools.partial(rlmath.schedule, actor_ent, step)
+    self._slow_target = slow_target
+    self._slow_target_update = slow_target_update
+    self._slow_target_fraction = slow_target_fraction
+    self._slow_baseline = slow_baseline
+    actor = {**actor, 'dist': _dist(actor['dist'], discrete)}
     self.actor = MLP(feat_dim, [action_dim], **actor, init=init)
-    self.critic = critic()
-    if config.slow_target:
-      self.target_critic = critic()
+    self.critic = MLP(feat_dim, [], **critic, init=init)
+    if slow_target:
+      self.target_critic = MLP(feat_dim, [], **critic, init=init)
       self.target_critic.set_weights(self.critic.get_weights())
     self.updates = tf.Variable(0, trainable=False, dtype=tf.int64)
     mixed = init.dtype == tf.float16
     self.actor_opt = Optimizer(
-        'actor', self.actor.named_variables(), **config.actor_opt,
+        'actor', self.actor.named_variables(), **actor_opt, step=step,
         mixed=mixed)
     self.critic_opt = Optimizer(
-        'critic', self.critic.named_variables(), **config.critic_opt,
+        'critic', self.critic.named_variables(), **critic_opt, step=step,
         mixed=mixed)
-    self.rewnorm = rlmath.StreamNorm(**config.reward_norm)
+    self.rewnorm = rlmath.StreamNorm(**reward_norm)
 
   def train(
       self, world_model: WorldModel, start: State,
@@ -87,7 +119,7 @@ class ActorCritic(tfutils.Module):
     Returns:
       Metrics, [] each.
     """
-    count = self._config.actor_critic_steps
+    count = self._actor_critic_steps
     for update_seed in [seed] if count == 1 else split(seed, count):
       metrics = self._update(
           world_model, start, is_terminal, reward_fn, update_seed)
@@ -96,8 +128,7 @@ class ActorCritic(tfutils.Module):
   def _update(self, world_model, start, is_terminal, reward_fn, seed):
     """Takes one gradient step of actor and critic in new dreams."""
     start, is_terminal = _draw(
-        (start, is_terminal), self._config.imag_starts,
-        tf.random.fold_in(seed, 1))
+        (start, is_terminal), self._imag_starts, tf.random.fold_in(seed, 1))
     with tf.GradientTape() as actor_tape:
       dream, metrics = self._dream(
           world_model, start, is_terminal, reward_fn, seed)
@@ -106,9 +137,8 @@ class ActorCritic(tfutils.Module):
       if self._grad == 'lookahead':
         actor_loss, mets = lookahead.loss(
             world_model, self.actor, self.judge(reward_fn), dream,
-            tf.random.fold_in(seed, 2), actions=self._action_dim,
-            **self._config.lookahead,
-            ent_scale=rlmath.schedule(self._config.actor_ent, self._step))
+            tf.random.fold_in(seed, 2), actions=self.action_dim,
+            **self._lookahead, ent_scale=self._ent_scale())
       else:
         actor_loss, mets = self.actor_loss(dream, target, value)
       metrics.update(mets)
@@ -123,7 +153,7 @@ class ActorCritic(tfutils.Module):
   def _dream(self, world_model, start, is_terminal, reward_fn, seed):
     """Returns a dream with normalised rewards, and their metrics."""
     dream = world_model.imagine(
-        self.actor, start, is_terminal, self._config.imag_horizon, seed,
+        self.actor, start, is_terminal, self._imag_horizon, seed,
         # Gradients of these do not pass through the dream.
         stop_gradients=self._grad in ('reinforce', 'lookahead'))
     reward, mets = self.rewnorm(reward_fn(dream))
@@ -132,7 +162,7 @@ class ActorCritic(tfutils.Module):
 
   @property
   def _slow_critic(self):
-    return self.target_critic if self._config.slow_target else self.critic
+    return self.target_critic if self._slow_target else self.critic
 
   def target(self, dream: Dream) -> tuple[tf.Tensor, tf.Tensor, dict]:
     """Computes the targets of the critic; Equation 4.
@@ -148,7 +178,7 @@ class ActorCritic(tfutils.Module):
     value = self._slow_critic(dream.feat).mode()
     target = losses.lambda_return(
         dream.reward[:-1], value[:-1], dream.discount[:-1],
-        bootstrap=value[-1], lambda_=self._config.discount_lambda)
+        bootstrap=value[-1], lambda_=self._discount_lambda)
     metrics = {
         'critic_slow': tf.reduce_mean(value),
         'critic_target': tf.reduce_mean(target)}
@@ -171,13 +201,13 @@ class ActorCritic(tfutils.Module):
     mix = {'reinforce': 0.0, 'dynamics': 1.0}.get(self._grad)
     metrics = {}
     if self._grad == 'both':
-      mix = rlmath.schedule(self._config.actor_grad_mix, self._step)
+      mix = self._grad_mix()
       metrics['actor_grad_mix'] = mix
     baseline = value[:-2]
-    if self._grad != 'dynamics' and not self._config.slow_baseline:
+    if self._grad != 'dynamics' and not self._slow_baseline:
       baseline = self.critic(dream.feat[:-2]).mode()
     entropy = dream.entropy[1:-1]
-    ent_scale = rlmath.schedule(self._config.actor_ent, self._step)
+    ent_scale = self._ent_scale()
     loss = losses.actor_loss(
         dream.log_prob[1:-1], entropy, target[1:], baseline,
         dream.weight[:-2], mix=mix, ent_scale=ent_scale)
@@ -219,7 +249,7 @@ class ActorCritic(tfutils.Module):
     """
     return lookahead.gains(
         world_model, self.actor, self.judge(reward_fn), states, seed,
-        actions=self._action_dim, **shape)
+        actions=self.action_dim, **shape)
 
   def judge(self, reward_fn: RewardFn) -> Callable[[Dream], tf.Tensor]:
     """Returns what maps a dream to its targets, [H, N]; it learns nothing."""
@@ -230,11 +260,10 @@ class ActorCritic(tfutils.Module):
 
   def update_slow_target(self) -> None:
     """Copies the critic after the first update and every 100 from then on."""
-    if not self._config.slow_target:
+    if not self._slow_target:
       return
     mix = _share(
-        self.updates, self._config.slow_target_update,
-        self._config.slow_target_fraction)
+        self.updates, self._slow_target_update, self._slow_target_fraction)
     _follow(self.target_critic, self.critic, mix)
     self.updates.assign_add(1)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from . import exploration, tfutils
 from .actor_critic import ActorCritic
+from .config import Config
 from .errors import ConfigError, NonFiniteError, StorageError
 from .nets import layers
 from .nets.rssm import State
@@ -34,7 +35,7 @@ class Agent(tfutils.Module):
   """
 
   def __init__(
-      self, config: Mapping, obs_space: Mapping[str, gym.Space],
+      self, config: Config, obs_space: Mapping[str, gym.Space],
       act_space: Mapping[str, gym.Space],
       adapter: Callable[[Any], Mapping[str, np.ndarray]] | None = None,
       actions: Callable[[np.ndarray], Any] | None = None):
@@ -58,10 +59,7 @@ class Agent(tfutils.Module):
     self._adapter = adapter or dict
     self._actions = actions or (lambda action: action)
     self._discrete = isinstance(action, gym.spaces.Discrete)
-    if config.eval_lookahead.depth and not self._discrete:
-      raise ConfigError(
-          'eval_lookahead.depth must be 0 with continuous actions but is '
-          f'{config.eval_lookahead.depth}: there are no sequences to try.')
+    _check(config, self._discrete)
     self.action_dim = int(action.n if self._discrete else action.shape[0])
     self._dtype = tfutils.compute_dtype(config.precision)
     seed = int(config.seed)
@@ -71,14 +69,10 @@ class Agent(tfutils.Module):
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     init = layers.Init(np.random.default_rng([seed, 0]), self._dtype)
     self.world_model = WorldModel(
-        config, _observed(obs_space), self.action_dim, init)
-    feat = self.world_model.rssm.dim
-    self.actor_critic = ActorCritic(
-        config, feat, self.action_dim, self._discrete, self.step, init)
-    explorer = exploration.behavior(config.expl_behavior)
-    self.explorer = explorer and explorer(
-        config, self.world_model, self.action_dim, self._discrete,
-        self.step, init)
+        _observed(obs_space), self.action_dim, self.step, init,
+        **config.taken_by(WorldModel))
+    self.actor_critic = self._make_actor_critic(init)
+    self.explorer = self._make_explorer(init)
     self.policy = self._make_policy()
     self.jit_compile = str(config.jit).lower() == 'true' or None
     self.train_function = tf.function(
@@ -160,6 +154,20 @@ class Agent(tfutils.Module):
     pairs = self.report_function(tfutils.tensors(data))
     return {k: (x.numpy(), y.numpy()) for k, (x, y) in pairs.items()}
 
+  def _make_actor_critic(self, init):
+    return ActorCritic(
+        self.world_model.rssm.dim, self.action_dim, self._discrete, self.step,
+        init, **self.config.taken_by(ActorCritic))
+
+  def _make_explorer(self, init):
+    """Builds the behaviour that collects; None if the greedy one does."""
+    cls = exploration.behavior(self.config.expl_behavior)
+    if cls is exploration.Random:
+      return cls(self.action_dim, self._discrete)
+    return cls and cls(
+        self._make_actor_critic(init), self.world_model, self.step, init,
+        **self.config.taken_by(cls))
+
   def _make_policy(self):
     config, actor = self.config, self.actor_critic.actor
     return Policy(
@@ -205,6 +213,20 @@ class Agent(tfutils.Module):
         key: wm.open_loop(data, key, seed)
         for key in wm.heads['decoder'].cnn_keys
         if key in wm.encoder.cnn_keys}
+
+
+def _check(config, discrete):
+  """Refuses settings that do not fit the actions or one another."""
+  depth = config.eval_lookahead.depth
+  if depth and not discrete:
+    raise ConfigError(
+        'eval_lookahead.depth must be 0 with continuous actions but is '
+        f'{depth}: there are no sequences to try.')
+  steps, length = config.overshooting.steps, config.dataset.length
+  if steps >= length:
+    raise ConfigError(
+        f'overshooting.steps must be below dataset.length ({length}) but is '
+        f'{steps}.')
 
 
 def _observed(obs_space):

@@ -43,7 +43,8 @@ def load(
   """
   folder = pretrained.locate(logdir)
   if env is not None and (folder / 'config.yaml').is_file():
-    env = envs.wrap(env, Config.load(folder / 'config.yaml'))
+    config = Config.load(folder / 'config.yaml')
+    env = envs.wrap(env, **config.taken_by(envs.wrap))
   agent, _, _ = loading.load_agent(
       folder, checkpoint, overrides, env, trust)
   return agent
@@ -92,7 +93,7 @@ def _check_environment(env):
       'arguments that makes one, or a task name such as gym_CartPole-v1')
   if not callable(env):
     try:
-      envs.wrap(env, None)
+      envs.check(env)
     except ConfigError as error:
       raise ConfigError(f'{takes}. {error}') from None
   try:
@@ -116,7 +117,7 @@ class _Factory:
   def __init__(self, env, config):
     _check_environment(env)
     self._make = env
-    self._config = config
+    self._settings = config.taken_by(envs.wrap)
     if isinstance(env, gym.Env):
       self._make = functools.partial(copy.deepcopy, env)
       try:
@@ -127,4 +128,4 @@ class _Factory:
             'Pass a function that makes it.') from error
 
   def __call__(self) -> envs.Env:
-    return envs.wrap(self._make(), self._config)
+    return envs.wrap(self._make(), **self._settings)

@@ -108,7 +108,7 @@ def _dispatch(arguments: list[str]) -> int:
   if name not in COMMANDS:
     raise ConfigError(
         f"Unknown command '{name}'.{suggest(name, COMMANDS)} "
-        f"Commands: {', '.join(COMMANDS)}.")
+        f"Commands: {', '.join(COMMANDS)}; dreamerv2 --help tells more.")
   if '--version' in arguments:
     print(f'dreamerv2_tf {__version__}')
     return 0

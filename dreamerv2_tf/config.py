@@ -3,10 +3,12 @@
 `resolve` merges presets of `configs.yaml` in order, then command-line flags.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
 import logging
 import os
 import re
+import shlex
 from typing import Any
 
 from . import files, schema, yamlfile
@@ -81,6 +83,17 @@ class Config(Mapping):
     """Dotted names of all leaves and their values; lists are tuples."""
     return dict(yamlfile.leaves(self))
 
+  def taken_by(self, target: Callable) -> dict[str, Any]:
+    """Returns the settings that are keyword-only arguments of a callable.
+
+    So `WorldModel(..., **config.taken_by(WorldModel))` gives a part what it
+    takes. Its other arguments are no settings, whatever they are called.
+    """
+    return {
+        name: self[name]
+        for name, given in inspect.signature(target).parameters.items()
+        if given.kind is given.KEYWORD_ONLY and name in self}
+
   def update(self, mapping: Mapping[str, Any]) -> 'Config':
     """Returns a copy with some values changed.
 
@@ -134,7 +147,10 @@ class Config(Mapping):
     if inside:
       raise ConfigError(
           f"'{name}' is a group of keys; set one of {', '.join(inside)}.")
-    raise ConfigError(f"Unknown key '{name}'.{suggest(name, leaves, flags)}")
+    groups = {key.rpartition('.')[0] for key in leaves} - {''}
+    near = suggest(name, leaves, flags, groups)
+    raise ConfigError(
+        f"Unknown key '{name}'.{near or ' All keys: dreamerv2 --help.'}")
 
   def to_dict(self) -> dict[str, Any]:
     """Returns plain nested dicts and lists."""
@@ -281,8 +297,11 @@ def value_of_flag(key: str, rule: Key | None, words: Sequence[str]) -> Any:
     values = [yamlfile.parse(word) for word in words]
     return values if len(values) > 1 else values[0]
   if len(words) > 1:
+    text = ' '.join(words)
+    quoted = f' If it holds spaces, quote it: --{key} {shlex.quote(text)}.'
     raise ConfigError(
-        f"'--{key}' takes one value but got {len(words)}: {' '.join(words)}.")
+        f"'--{key}' takes one value but got {len(words)}: {text}."
+        + quoted * (rule.type is str and not rule.choices))
   return words[0]
 
 

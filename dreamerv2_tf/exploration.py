@@ -1,7 +1,5 @@
 """Behaviours that collect data: random, or in search of the unknown."""
 
-from collections.abc import Mapping
-
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -13,16 +11,20 @@ from .nets import layers
 from .nets.distributions import OneHotDist
 from .nets.mlp import MLP
 from .nets.optimizer import Optimizer
-from .tfutils import sg
+from .tfutils import Settings, sg
 from .world_model import Data, Outputs, WorldModel
 
 
 class Random(tfutils.Module):
   """Uniform actions, whatever the state."""
 
-  def __init__(
-      self, config: Mapping, world_model: WorldModel, action_dim: int,
-      discrete: bool, step: tf.Variable, init: layers.Init):
+  def __init__(self, action_dim: int, discrete: bool):
+    """Builds nothing.
+
+    Args:
+      action_dim: A.
+      discrete: whether actions are one-hot; otherwise they lie in [-1, 1].
+    """
     super().__init__()
     self._action_dim = action_dim
     self._discrete = discrete
@@ -45,24 +47,22 @@ class Explorer(tfutils.Module):
   """An actor-critic of its own that maximises an intrinsic reward."""
 
   def __init__(
-      self, config: Mapping, world_model: WorldModel, action_dim: int,
-      discrete: bool, step: tf.Variable, init: layers.Init):
-    """Builds the behaviour; subclasses add what the reward needs.
+      self, actor_critic: ActorCritic, *, expl_intr_scale: float,
+      expl_extr_scale: float, expl_reward_norm: Settings):
+    """Takes the behaviour; subclasses add what the reward needs.
 
     Args:
-      config: the resolved configuration.
-      world_model: whose sizes are taken; it is passed again to `train`.
-      action_dim: A.
-      discrete: whether actions are one-hot.
-      step: [], integer; environment steps, for the schedules.
-      init: random numbers and compute dtype.
+      actor_critic: what this behaviour acts with, shared with no other.
+      expl_intr_scale: factor of the intrinsic reward.
+      expl_extr_scale: factor of the reward of the task; 0 leaves it out.
+      expl_reward_norm: of `StreamNorm`, one for each of them.
     """
     super().__init__()
-    self._config = config
-    self.actor_critic = ActorCritic(
-        config, world_model.rssm.dim, action_dim, discrete, step, init)
-    self.intr_rewnorm = rlmath.StreamNorm(**config.expl_reward_norm)
-    self.extr_rewnorm = rlmath.StreamNorm(**config.expl_reward_norm)
+    self._expl_intr_scale = expl_intr_scale
+    self._expl_extr_scale = expl_extr_scale
+    self.actor_critic = actor_critic
+    self.intr_rewnorm = rlmath.StreamNorm(**expl_reward_norm)
+    self.extr_rewnorm = rlmath.StreamNorm(**expl_reward_norm)
 
   @property
   def actor(self) -> MLP:
@@ -84,10 +84,10 @@ class Explorer(tfutils.Module):
       Metrics, [] each.
     """
     def reward(dream: Dream) -> tf.Tensor:
-      value = self._config.expl_intr_scale * self._intrinsic(dream)
-      if self._config.expl_extr_scale:
+      value = self._expl_intr_scale * self._intrinsic(dream)
+      if self._expl_extr_scale:
         extr = world_model.heads['reward'](dream.feat).mode()
-        value += self._config.expl_extr_scale * self.extr_rewnorm(extr)[0]
+        value += self._expl_extr_scale * self.extr_rewnorm(extr)[0]
       return value
     metrics = self._fit(outputs, data)
     metrics.update(self.actor_critic.train(
@@ -107,27 +107,56 @@ class Plan2Explore(Explorer):
   TARGETS = ('embed', 'stoch', 'deter', 'feat')
 
   def __init__(
-      self, config: Mapping, world_model: WorldModel, action_dim: int,
-      discrete: bool, step: tf.Variable, init: layers.Init):
-    super().__init__(config, world_model, action_dim, discrete, step, init)
-    if config.disag_target not in self.TARGETS:
+      self, actor_critic: ActorCritic, world_model: WorldModel,
+      step: tf.Variable, init: layers.Init, *, expl_intr_scale: float,
+      expl_extr_scale: float, expl_reward_norm: Settings, expl_opt: Settings,
+      expl_head: Settings, disag_target: str, disag_log: bool,
+      disag_models: int, disag_offset: int, disag_action_cond: bool):
+    """Builds the ensemble and its optimizer.
+
+    Args:
+      actor_critic, expl_intr_scale, expl_extr_scale, expl_reward_norm: see
+        Explorer.
+      world_model: whose sizes are taken; it is passed again to `train`.
+      step: [], integer; environment steps, for schedules.
+      init: random numbers and compute dtype.
+      expl_opt: of `Optimizer`.
+      expl_head: of `MLP`, each network of the ensemble.
+      disag_target: one of TARGETS; what they predict.
+      disag_log: reward the logarithm of their disagreement.
+      disag_models: number of networks.
+      disag_offset: steps ahead that they predict.
+      disag_action_cond: they see the action.
+
+    Raises:
+      ConfigError: unknown disag_target.
+    """
+    super().__init__(
+        actor_critic, expl_intr_scale=expl_intr_scale,
+        expl_extr_scale=expl_extr_scale, expl_reward_norm=expl_reward_norm)
+    if disag_target not in self.TARGETS:
       raise ConfigError(
           f"disag_target must be one of {', '.join(self.TARGETS)} but is "
-          f"'{config.disag_target}'.")
+          f"'{disag_target}'.")
+    self._disag_target = disag_target
+    self._disag_log = disag_log
+    self._disag_offset = disag_offset
+    self._disag_action_cond = disag_action_cond
     rssm = world_model.rssm
     size = {
         'embed': world_model.encoder.dim, 'stoch': rssm.stoch_dim,
         'deter': rssm.dim - rssm.stoch_dim, 'feat': rssm.dim,
-    }[config.disag_target]
-    width = rssm.dim + (action_dim if config.disag_action_cond else 0)
+    }[disag_target]
+    width = rssm.dim + disag_action_cond * actor_critic.action_dim
     self.networks = [
-        MLP(width, [size], **config.expl_head, init=init)
-        for _ in range(config.disag_models)]
+        MLP(width, [size], **expl_head, init=init)
+        for _ in range(disag_models)]
     variables = {
         f'network{i}/{k}': v for i, net in enumerate(self.networks)
         for k, v in net.named_variables().items()}
     self.opt = Optimizer(
-        'expl', variables, **config.expl_opt, mixed=init.dtype == tf.float16)
+        'expl', variables, **expl_opt, step=step,
+        mixed=init.dtype == tf.float16)
 
   def _fit(self, outputs, data):
     target = {
@@ -135,9 +164,9 @@ class Plan2Explore(Explorer):
         'deter': outputs.post['deter'],
         # The features begin with the flat stochastic state.
         'stoch': outputs.feat[..., :-outputs.post['deter'].shape[-1]],
-    }[self._config.disag_target]
+    }[self._disag_target]
     inputs = self._inputs(outputs.feat, data['action'])
-    offset = self._config.disag_offset
+    offset = self._disag_offset
     # Nothing predicts how the next episode in a row begins.
     first = tf.cast(data['is_first'], tf.float32)
     length = first.shape[1] - offset
@@ -158,12 +187,12 @@ class Plan2Explore(Explorer):
     inputs = self._inputs(dream.feat, dream.action)
     preds = tf.stack([net(inputs).mode() for net in self.networks])
     disag = tf.reduce_mean(tf.math.reduce_std(preds, 0), -1)
-    if self._config.disag_log:
+    if self._disag_log:
       disag = tf.math.log(disag)
     return self.intr_rewnorm(disag)[0]
 
   def _inputs(self, feat, action):
-    if not self._config.disag_action_cond:
+    if not self._disag_action_cond:
       return feat
     return tf.concat([feat, tf.cast(action, feat.dtype)], -1)
 
@@ -175,25 +204,46 @@ class ModelLoss(Explorer):
   """
 
   def __init__(
-      self, config: Mapping, world_model: WorldModel, action_dim: int,
-      discrete: bool, step: tf.Variable, init: layers.Init):
-    super().__init__(config, world_model, action_dim, discrete, step, init)
+      self, actor_critic: ActorCritic, world_model: WorldModel,
+      step: tf.Variable, init: layers.Init, *, expl_intr_scale: float,
+      expl_extr_scale: float, expl_reward_norm: Settings, expl_opt: Settings,
+      expl_head: Settings, expl_model_loss: str):
+    """Builds the head and its optimizer.
+
+    Args:
+      actor_critic, expl_intr_scale, expl_extr_scale, expl_reward_norm: see
+        Explorer.
+      world_model: whose sizes and losses are taken.
+      step: [], integer; environment steps, for schedules.
+      init: random numbers and compute dtype.
+      expl_opt: of `Optimizer`.
+      expl_head: of `MLP`.
+      expl_model_loss: `kl`, or the head or key of the decoder whose loss is
+        sought.
+
+    Raises:
+      ConfigError: the world model has no such loss.
+    """
+    super().__init__(
+        actor_critic, expl_intr_scale=expl_intr_scale,
+        expl_extr_scale=expl_extr_scale, expl_reward_norm=expl_reward_norm)
     decoder = world_model.heads['decoder']
     names = ['kl', *decoder.cnn_keys, *decoder.mlp_keys]
     names += [name for name in world_model.heads if name != 'decoder']
-    if config.expl_model_loss not in names:
+    if expl_model_loss not in names:
       raise ConfigError(
           f"expl_model_loss must be one of {', '.join(names)} but is "
-          f"'{config.expl_model_loss}'.")
-    self.head = MLP(world_model.rssm.dim, [], **config.expl_head, init=init)
+          f"'{expl_model_loss}'.")
+    self._expl_model_loss = expl_model_loss
+    self.head = MLP(world_model.rssm.dim, [], **expl_head, init=init)
     self.opt = Optimizer(
-        'expl', self.head.named_variables(), **config.expl_opt,
+        'expl', self.head.named_variables(), **expl_opt, step=step,
         mixed=init.dtype == tf.float16)
 
   def _fit(self, outputs, data):
     losses = {'kl': outputs.kl}
     losses.update({k: -v for k, v in outputs.likes.items()})
-    target = sg(losses[self._config.expl_model_loss])
+    target = sg(losses[self._expl_model_loss])
     with tf.GradientTape() as tape:
       dist = self.head(sg(outputs.feat))
       loss = -tf.reduce_mean(dist.log_prob(target))

@@ -21,6 +21,8 @@ PRECISIONS = {'32': tf.float32, '16': tf.float16, 'bf16': tf.bfloat16}
 
 sg = tf.stop_gradient
 
+Settings = Mapping[str, Any]  # A group of settings, such as `config.rssm`.
+
 
 def has_gpu() -> bool:
   """Returns whether TensorFlow sees a GPU."""

@@ -1,6 +1,6 @@
 """The world model: what is learned from the replayed sequences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import gymnasium as gym
@@ -15,9 +15,10 @@ from .nets.encoder import Encoder
 from .nets.mlp import MLP
 from .nets.optimizer import Optimizer
 from .nets.rssm import EnsembleRSSM, State
-from .tfutils import flatten, sg, split
+from .tfutils import Settings, flatten, sg, split
 
 Data = Mapping[str, tf.Tensor]
+CLIP_REWARDS = {'identity': tf.identity, 'sign': tf.sign, 'tanh': tf.tanh}
 
 
 class Outputs(NamedTuple):
@@ -41,35 +42,52 @@ class WorldModel(tfutils.Module):
   CONTEXT = 5  # Steps that open-loop predictions filter before they dream.
 
   def __init__(
-      self, config: Mapping, obs_space: Mapping[str, gym.Space],
-      action_dim: int, init: layers.Init):
+      self, obs_space: Mapping[str, gym.Space], action_dim: int,
+      step: tf.Variable, init: layers.Init, *, encoder: Settings,
+      rssm: Settings, decoder: Settings, reward_head: Settings,
+      pred_discount: bool, discount_head: Settings, grad_heads: Sequence[str],
+      kl: Settings, loss_scales: Mapping[str, float], overshooting: Settings,
+      model_opt: Settings, discount: float, clip_rewards: str):
     """Builds all networks and the optimizer.
 
     Args:
-      config: the resolved configuration.
       obs_space: observation key -> space.
       action_dim: A.
+      step: [], integer; environment steps, for schedules.
       init: random numbers and compute dtype.
+      encoder, rssm, decoder: of `Encoder`, `EnsembleRSSM` and `Decoder`.
+      reward_head, discount_head: of `MLP`.
+      pred_discount: there is a discount head; otherwise it is constant.
+      grad_heads: names of heads whose gradients train the representation.
+      kl: of `losses.kl_loss`.
+      loss_scales: head, key of the decoder or `kl` -> factor of its loss.
+      overshooting: steps (0: none), heads and scale of `overshooting`.
+      model_opt: of `Optimizer`.
+      discount: gamma, per step.
+      clip_rewards: identity, sign or tanh; the rewards that are learned.
 
     Raises:
-      ConfigError: key patterns match nothing, unknown grad_heads, or a part
-        of the configuration is out of range.
+      ConfigError: a pattern matches no key, or settings do not fit.
     """
     super().__init__()
-    self._config = config
     self._action_dim = action_dim
+    self._grad_heads = grad_heads
+    self._kl = kl
+    self._loss_scales = loss_scales
+    self._overshooting = overshooting
+    self._discount = discount
+    self._clip_rewards = clip_rewards
     shapes = {k: tuple(v.shape) for k, v in obs_space.items()}
-    self.encoder = Encoder(shapes, **config.encoder, init=init)
-    self.rssm = EnsembleRSSM(
-        action_dim, self.encoder.dim, **config.rssm, init=init)
+    self.encoder = Encoder(shapes, **encoder, init=init)
+    self.rssm = EnsembleRSSM(action_dim, self.encoder.dim, **rssm, init=init)
     feat = self.rssm.dim
-    self.heads = {'decoder': Decoder(feat, shapes, **config.decoder, init=init)}
-    self.heads['reward'] = MLP(feat, [], **config.reward_head, init=init)
-    if config.pred_discount:
-      self.heads['discount'] = MLP(feat, [], **config.discount_head, init=init)
-    _check(config, self.heads)
+    self.heads = {'decoder': Decoder(feat, shapes, **decoder, init=init)}
+    self.heads['reward'] = MLP(feat, [], **reward_head, init=init)
+    if pred_discount:
+      self.heads['discount'] = MLP(feat, [], **discount_head, init=init)
+    _check_heads(grad_heads, self.heads)
     self.model_opt = Optimizer(
-        'model', self.named_variables(), **config.model_opt,
+        'model', self.named_variables(), **model_opt, step=step,
         mixed=init.dtype == tf.float16)
 
   def train(
@@ -111,23 +129,22 @@ class WorldModel(tfutils.Module):
     embed = self.encoder(data)
     post, prior = self.rssm.observe(
         embed, data['action'], data['is_first'], state, seed)
-    kl_loss, kl = losses.kl_loss(
-        post, prior, self.rssm.kl, **self._config.kl)
+    kl_loss, kl = losses.kl_loss(post, prior, self.rssm.kl, **self._kl)
     feat = self.rssm.get_feat(post)
     likes, metrics = {}, {}
     for name in self.heads:
-      inputs = feat if name in self._config.grad_heads else sg(feat)
-      for key, dist in self._predictions(name, inputs).items():
+      inputs = feat if name in self._grad_heads else sg(feat)
+      for key, dist in _by_key(name, self.heads[name](inputs)).items():
         likes[key] = dist.log_prob(tf.cast(data[key], tf.float32))
         if name == 'decoder':
           metrics.update(_reconstruction(key, dist, data[key]))
-    scales = self._config.loss_scales
+    scales = self._loss_scales
     loss, terms = losses.model_loss(likes, kl_loss, scales=scales)
     metrics.update({f'{name}_loss': value for name, value in terms.items()})
     ahead = self.overshooting(data, prior, tf.random.fold_in(seed, 1))
     for key, value in ahead.items():
       scale = tf.cast(scales.get(key, 1.0), tf.float32)
-      loss += scale * self._config.overshooting.scale * value
+      loss += scale * self._overshooting['scale'] * value
       metrics[f'ahead_{key}_loss'] = value
     metrics['model_kl'] = tf.reduce_mean(kl)
     entropy = lambda s: tf.reduce_mean(self.rssm.get_dist(s).entropy())
@@ -135,11 +152,6 @@ class WorldModel(tfutils.Module):
     metrics['post_ent'] = entropy(post)
     last = tf.nest.map_structure(lambda x: sg(x[:, -1]), post)
     return loss, last, Outputs(embed, feat, post, prior, likes, kl), metrics
-
-  def _predictions(self, head, feat):
-    """Returns name -> distribution: of the decoder, several."""
-    dists = self.heads[head](feat)
-    return dists if isinstance(dists, dict) else {head: dists}
 
   def overshooting(
       self, data: Data, prior: State, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -169,8 +181,7 @@ class WorldModel(tfutils.Module):
     Paper: the idea is that of latent overshooting, arXiv 1811.04551,
       Section 4, for heads instead of the KL.
     """
-    steps, names = (
-        self._config.overshooting.steps, self._config.overshooting.heads)
+    steps = self._overshooting['steps']
     if not steps:
       return {}
     feats, masks = imagination.predict(self.rssm, data, prior, steps, seed)
@@ -180,8 +191,8 @@ class WorldModel(tfutils.Module):
             tf.reduce_sum(tf.cast(x, tf.float32)), 1.0) for x in masks], 1)
     feat = tf.concat(feats, 1)
     result = {}
-    for name in (name for name in names if name in self.heads):
-      for key, dist in self._predictions(name, feat).items():
+    for name in (x for x in self._overshooting['heads'] if x in self.heads):
+      for key, dist in _by_key(name, self.heads[name](feat)).items():
         like = dist.log_prob(later(tf.cast(data[key], tf.float32)))
         result[key] = -tf.reduce_sum(weight * like)
     return result
@@ -217,7 +228,7 @@ class WorldModel(tfutils.Module):
         first=first)
     feat = self.rssm.get_feat(state)
     known = int(is_terminal is not None)  # Whether d0 is.
-    gamma = self._config.discount
+    gamma = self._discount
     if 'discount' in self.heads:
       disc = self.heads['discount'](feat[known:]).mean()
     else:
@@ -240,18 +251,10 @@ class WorldModel(tfutils.Module):
       reward through `clip_rewards`, and `discount`, (1 - is_terminal) *
       gamma, float32.
     """
-    obs = {k: v for k, v in obs.items() if not k.startswith('log_')}
-    for key, value in obs.items():
-      if value.dtype == tf.uint8:
-        obs[key] = tf.cast(value, tf.float32) / 255 - 0.5
-      elif value.dtype.is_integer:
-        obs[key] = tf.cast(value, tf.float32)
-    obs['reward'] = {
-        'identity': tf.identity, 'sign': tf.sign, 'tanh': tf.tanh,
-    }[self._config.clip_rewards](obs['reward'])
+    obs = _scaled(obs)
+    obs['reward'] = CLIP_REWARDS[self._clip_rewards](obs['reward'])
     going_on = 1 - tf.cast(obs['is_terminal'], tf.float32)
-    obs['discount'] = going_on * self._config.discount
-    return obs
+    return obs | {'discount': going_on * self._discount}
 
   def open_loop(
       self, data: Data, key: str,
@@ -281,18 +284,30 @@ class WorldModel(tfutils.Module):
     return tf.cast(data[key], tf.float32) + 0.5, model
 
 
-def _check(config, heads):
-  """Refuses settings that do not fit the heads or the batches."""
-  unknown = [name for name in config.grad_heads if name not in heads]
+def _check_heads(grad_heads, heads):
+  """Refuses heads that there are not."""
+  unknown = [name for name in grad_heads if name not in heads]
   if unknown:
     raise ConfigError(
         f"grad_heads names {', '.join(unknown)} but the heads are "
         f"{', '.join(heads)}. The discount head exists only with "
         'pred_discount.')
-  if config.overshooting.steps >= config.dataset.length:
-    raise ConfigError(
-        'overshooting.steps must be below dataset.length '
-        f'({config.dataset.length}) but is {config.overshooting.steps}.')
+
+
+def _by_key(head, dists):
+  """Returns key -> distribution of what a head gave: the decoder, several."""
+  return dists if isinstance(dists, dict) else {head: dists}
+
+
+def _scaled(obs):
+  """Returns float observations, without what is for the log alone."""
+  obs = {k: v for k, v in obs.items() if not k.startswith('log_')}
+  for key, value in obs.items():
+    if value.dtype == tf.uint8:
+      obs[key] = tf.cast(value, tf.float32) / 255 - 0.5
+    elif value.dtype.is_integer:
+      obs[key] = tf.cast(value, tf.float32)
+  return obs
 
 
 def _reconstruction(key, dist, target) -> dict[str, tf.Tensor]:

@@ -194,7 +194,7 @@ def spaces(config: Config) -> tuple[dict, dict, str]:
     EnvError: its environment can not be built.
   """
   try:
-    env = envs.make(config.task, config)
+    env = envs.make(config.task, **config.taken_by(envs.make))
     env.close()
     return env.obs_space, env.act_space, ''
   except ConfigError as error:

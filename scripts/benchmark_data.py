@@ -48,7 +48,8 @@ def environments(task: tools.Task) -> dict:
   The loop takes the episodes of all workers in turn, with the same actions.
   """
   available = tools.cores()
-  env = envs.make(task.config.task, task.config)
+  config = task.config
+  env = envs.make(config.task, **config.taken_by(envs.make))
   walk = _walk(env, len(available))
   step = lambda: next(walk)
   tools.pin(available[:1])

@@ -120,4 +120,5 @@ def make_pool(config: Config, count: int) -> envs.Pool:
   """Makes environments, each in a process of its own."""
   return environments.make_pool(
       config.update({'envs_parallel': 'process'}),
-      functools.partial(envs.make, config.task, config), count)
+      functools.partial(
+          envs.make, config.task, **config.taken_by(envs.make)), count)

@@ -149,7 +149,9 @@ def _ours(folder, first, count) -> Iterator[dict[str, Any]]:
   """Yields a run of ours for each evaluation of its best or last checkpoint."""
   records = dict(_records(folder, first, count))
   if not (folder / 'config.yaml').is_file() or not records:
-    _leave_out(f'{folder} has no evaluation yet.')
+    _leave_out(
+        f'{folder} has no evaluation of {count} scenarios from {first} on '
+        'yet.')
     return
   config = Config.load(folder / 'config.yaml')
   reached = max(map(_step, [

@@ -334,7 +334,7 @@ def _words(argv):
 
 def _evaluator(config):
   """Returns what simulates evaluations: always highway-env, of highways."""
-  return 'highway-env' if envs.simulator(config) else None
+  return 'highway-env' if envs.simulator(config.task, config.env) else None
 
 
 def _commit():

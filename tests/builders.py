@@ -12,6 +12,7 @@ import tensorflow as tf
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf.actor_critic import ActorCritic
 from dreamerv2_tf.agent import Agent
+from dreamerv2_tf.exploration import Random
 from dreamerv2_tf.imagination import Dream
 from dreamerv2_tf.nets import layers
 from dreamerv2_tf.world_model import WorldModel
@@ -55,23 +56,31 @@ def spaces(shapes):
 
 def world_model(shapes=VECTOR, dtype=tf.float32, seed=0, **settings):
   return WorldModel(
-      config(**settings), spaces(shapes), A, init(dtype, seed))
+      spaces(shapes), A, tf.Variable(0), init(dtype, seed),
+      **config(**settings).taken_by(WorldModel))
 
 
 def actor_critic(
     feat=5, actions=A, discrete=True, dtype=tf.float32, step=0, seed=0,
     **settings):
   return ActorCritic(
-      config(**settings), feat, actions, discrete,
-      tf.Variable(step, dtype=tf.int64), init(dtype, seed))
+      feat, actions, discrete, tf.Variable(step, dtype=tf.int64),
+      init(dtype, seed), **config(**settings).taken_by(ActorCritic))
 
 
 def explorer(cls, discrete=True, dtype=tf.float32, seed=0, **settings):
   """A behaviour and the world model that it explores."""
   settings = config(expl_behavior=cls.__name__, **settings)
   start = init(dtype, seed)
-  model = WorldModel(settings, spaces(VECTOR), A, start)
-  return cls(settings, model, A, discrete, tf.Variable(0), start), model
+  model = WorldModel(
+      spaces(VECTOR), A, tf.Variable(0), start, **settings.taken_by(WorldModel))
+  if cls is Random:
+    return cls(A, discrete), model
+  behavior = ActorCritic(
+      model.rssm.dim, A, discrete, tf.Variable(0), start,
+      **settings.taken_by(ActorCritic))
+  return cls(
+      behavior, model, tf.Variable(0), start, **settings.taken_by(cls)), model
 
 
 def agent(shapes=VECTOR, discrete=True, settings=None, **kwargs):

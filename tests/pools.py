@@ -14,7 +14,7 @@ ACTION = ('step', np.float32([0, 1]))
 
 def factory(name='Counter', render=False, **env_config):
   return functools.partial(
-      envs.make, f'gym_toys:{name}-v0', config(env_config), render=render)
+      envs.make, f'gym_toys:{name}-v0', **config(env_config), render=render)
 
 
 def run(pool, *commands):

@@ -522,7 +522,6 @@ def test_distribution_that_the_actions_do_not_allow(dist, discrete, message):
 
 
 def test_unknown_gradient():
-  config = builders.config()
-  config = type(config)(config.to_dict() | {'actor_grad': 'reparam'})
+  given = builders.config().taken_by(ActorCritic) | {'actor_grad': 'reparam'}
   with pytest.raises(ConfigError, match="lookahead but is 'reparam'"):
-    ActorCritic(config, F, A, True, tf.Variable(0), builders.init())
+    ActorCritic(F, A, True, tf.Variable(0), builders.init(), **given)

@@ -292,3 +292,8 @@ def test_report_predicts_every_image_that_is_read_and_predicted():
 def test_unknown_precision():
   with pytest.raises(ConfigError, match='precision'):
     make_agent(settings={'precision': 64})
+
+
+def test_settings_that_do_not_fit_one_another():
+  with pytest.raises(ConfigError, match='overshooting.steps must be below'):
+    make_agent(settings={'overshooting.steps': 8, 'dataset.length': 8})

@@ -113,6 +113,7 @@ def test_a_run_of_no_task_is_not_begun(
 
 @pytest.mark.parametrize('arguments, message', [
     (['trian'], "Unknown command 'trian'. Did you mean 'train'?"),
+    (['help'], 'Commands: train, eval; dreamerv2 --help tells more.'),
     (['evaluate'], "Unknown command 'evaluate'. Did you mean 'eval'?"),
     (['train', 'highway'], "Unexpected argument 'highway'"),
     (['--configs', 'higway'], "Unknown preset 'higway'. Did you mean 'highway"),

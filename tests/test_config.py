@@ -40,6 +40,19 @@ def test_is_immutable_equal_copied_and_pickled():
   assert copy.deepcopy(config) == config
 
 
+def test_a_part_takes_the_settings_that_its_keyword_arguments_name():
+  config = Config({'a': 1, 'b': {'c': 2}, 'd': 3})
+
+  class Part:
+
+    def __init__(self, d, *, a, b, y=0):
+      self.given = d, a, b, y
+
+  assert config.taken_by(Part) == {'a': 1, 'b': config.b}
+  assert Part(7, **config.taken_by(Part)).given == (7, 1, {'c': 2}, 0)
+  assert config.taken_by(lambda *, c=0, **other: 0) == {}  # That is `b.c`.
+
+
 def test_mappings_within_lists_survive():
   config = Config({'a': [{'b': [1]}, {'b': [2]}]})
   assert config.a[1].b == (2,)
@@ -110,9 +123,15 @@ def test_lists_and_bare_flags():
     (['--discount', 'linear(1,2,3)'], 'finite number'),
     (['--seed'], "'--seed' needs a value"),
     (['--seed', '1', '2'], 'takes one value but got 2: 1 2'),
+    (['--logdir', 'my', 'runs'],
+     "takes one value but got 2: my runs. If it holds spaces, quote it: "
+     "--logdir 'my runs'."),
+    (['--seed', '1', '2'], '2: 1 2.$'),
     (['7'], "Unexpected argument '7'"),
     (['-seed', '7'], "Unexpected argument '-seed'"),
     (['--rsm.deter', '7'], "Unknown key 'rsm.deter'. Did you mean 'rssm.deter"),
+    (['--rsm', '7'], "Unknown key 'rsm'. Did you mean 'rssm'?"),
+    (['--zzzz', '7'], "Unknown key 'zzzz'. All keys: dreamerv2 --help."),
     (['--deter', '7'], "Unknown key 'deter'. Did you mean 'rssm.deter'?"),
     (['--num_envs', '7'], "Did you mean 'envs'?"),
     (['--rssm', '7'], "'rssm' is a group of keys; set one of rssm.ensemble"),

@@ -87,7 +87,7 @@ def test_every_preset_has_a_description():
 
 
 def test_no_comment_is_repeated():
-  comments = re.findall(r' # (.*)|^# (.*)', presets.source().read_text(), re.M)
-  comments = [''.join(both) for both in comments]
-  assert len(comments) > 50
+  comments = re.findall(r'(?: |^)# (.*)', presets.source().read_text(), re.M)
+  comments = [x for x in comments if len(x.split()) > 3]  # Units may be.
+  assert len(comments) > 40
   assert len(set(comments)) == len(comments)

@@ -478,8 +478,6 @@ def test_dreams_can_begin_with_given_actions():
 
 
 def test_unusable_settings_are_refused():
-  with pytest.raises(ConfigError, match='overshooting.steps must be below'):
-    make_model(**{'overshooting.steps': 8, 'dataset.length': 8})
   with pytest.raises(ConfigError, match='grad_heads names discount but the'):
     make_model(pred_discount=False)
   with pytest.raises(ConfigError, match='decoder.cnn_keys'):

@@ -15,18 +15,20 @@ from .suites import ENVPOOL, LATER, SUITES
 
 __all__ = [
     'LATER', 'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions',
-    'check_actions', 'in_order', 'make', 'signature', 'simulator', 'wrap']
+    'check', 'check_actions', 'in_order', 'make', 'signature', 'simulator',
+    'wrap']
 
 
 def make(
-    task: str, config: Any, *, mode: str = 'train',
-    render: bool | Container[int] = False) -> Env:
+    task: str, *, env: Mapping[str, Any], action_repeat: int, time_limit: int,
+    mode: str = 'train', render: bool | Container[int] = False) -> Env:
   """Makes the environment of a task.
 
   Args:
     task: `highway_<id>` or `gym_<any Gymnasium id>`, also `gym_module:Id-v0`.
-    config: reads env.config (configuration of the environment), env.obs_scale,
-      env.simulator, action_repeat and time_limit (policy steps).
+    env: config (configuration of the environment), obs_scale, simulator.
+    action_repeat: environment steps per policy step.
+    time_limit: policy steps after which an episode is cut; 0: none.
     mode: 'train', or 'eval', which never takes another simulator than
       highway-env.
     render: collect frames, see Env.
@@ -41,7 +43,8 @@ def make(
   if suite in LATER:
     raise ConfigError(
         f"Task '{task}' belongs to the suite '{suite}', which is not available"
-        f" in this version. Available: {', '.join(SUITES)}.")
+        f" in this version. Available: {', '.join(SUITES)}. Choose a --task of "
+        'these, such as highway_highway-fast-v0 or gym_CartPole-v1.')
   if suite not in SUITES or not name:
     known = ':' in task or task in gymnasium.registry
     raise ConfigError(
@@ -49,50 +52,58 @@ def make(
         + (f" Did you mean 'gym_{task}'?" if known else suggest(suite, SUITES))
         + ' Write highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
   build = SUITES[suite]
-  if mode == 'train' and config.env.simulator == 'envpool':
+  if mode == 'train' and env['simulator'] == 'envpool':
     _check_simulator(suite)
     build = ENVPOOL[suite]
   return build(
-      name, config.env.config, scale=config.env.obs_scale, render=render,
-      action_repeat=config.action_repeat, time_limit=config.time_limit)
+      name, env['config'], scale=env['obs_scale'], render=render,
+      action_repeat=action_repeat, time_limit=time_limit)
 
 
 def wrap(
-    env: gymnasium.Env, config: Any, *, name: str | None = None,
-    render: bool = False) -> Env:
+    plain: gymnasium.Env, *, env: Mapping[str, Any], action_repeat: int,
+    time_limit: int, name: str | None = None, render: bool = False) -> Env:
   """Puts an environment that the caller made behind the dict interface.
 
   Args:
-    env: any Gymnasium environment.
-    config: reads env.obs_scale, env.simulator, action_repeat and time_limit.
+    plain: any Gymnasium environment.
+    env: obs_scale and simulator, see `make`.
+    action_repeat, time_limit: see `make`.
     name: how messages call it; by default its id or class.
-    render: collect frames; env must render rgb_array.
+    render: collect frames; the environment must render rgb_array.
 
   Raises:
     ConfigError: it is no Gymnasium environment, a space is not supported, or
       a simulator is asked for.
     EnvError: the environment breaks its API.
   """
-  if not isinstance(env, gymnasium.Env):
+  check(plain)
+  if env['simulator'] == 'envpool':
+    _check_simulator('own')
+  name = name or (
+      plain.spec.id if plain.spec else type(plain.unwrapped).__name__)
+  adapter = Adapter(plain.observation_space, scale=env['obs_scale'])
+  return Env(
+      plain, name, adapter, render=render, action_repeat=action_repeat,
+      time_limit=time_limit)
+
+
+def check(plain: Any) -> None:
+  """Raises a ConfigError if this is no Gymnasium environment."""
+  if not isinstance(plain, gymnasium.Env):
     raise ConfigError(
         f'Expected an environment of the class gymnasium.Env, got '
-        f'{_what_was_given(env)}.')
-  if config.env.simulator == 'envpool':
-    _check_simulator('own')
-  name = name or (env.spec.id if env.spec else type(env.unwrapped).__name__)
-  adapter = Adapter(env.observation_space, scale=config.env.obs_scale)
-  return Env(
-      env, name, adapter, render=render, action_repeat=config.action_repeat,
-      time_limit=config.time_limit)
+        f'{_what_was_given(plain)}.')
 
 
-def simulator(config: Any) -> str | None:
-  """Returns what simulates the training: env.simulator, None outside highway.
+def simulator(task: str, env: Mapping[str, Any]) -> str | None:
+  """Returns what simulates the training: its setting, None outside highway.
 
   Args:
-    config: reads task and env.simulator.
+    task: see `make`.
+    env: simulator, see `make`.
   """
-  return config.env.simulator if config.task.startswith('highway_') else None
+  return env['simulator'] if task.startswith('highway_') else None
 
 
 def _what_was_given(value):

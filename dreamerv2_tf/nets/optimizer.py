@@ -7,6 +7,7 @@ import re
 import tensorflow as tf
 import tf_keras
 
+from .. import rlmath
 from ..errors import ConfigError
 from ..tfutils import Module
 
@@ -28,25 +29,28 @@ class Optimizer(Module):
   Code: danijar/dreamerv2 common/tfutils.py, Optimizer.
   Differs: `wd: 0` turns weight decay off; a float16 step with an overflow
     changes no weight, not even through weight decay, and is counted; what the
-    configuration sets is no part of a checkpoint.
+    configuration sets is no part of a checkpoint; the learning rate may follow
+    a schedule.
   """
 
   def __init__(
-      self, name: str, variables: Mapping[str, tf.Variable], *, lr: float,
-      eps: float, clip: float, wd: float, opt: str = 'adam',
-      wd_pattern: str = '.*', mixed: bool = False):
+      self, name: str, variables: Mapping[str, tf.Variable], *,
+      lr: float | str, eps: float, clip: float, wd: float, opt: str = 'adam',
+      wd_pattern: str = '.*', step: tf.Tensor | None = None,
+      mixed: bool = False):
     """Creates the moments.
 
     Args:
       name: prefix of the metrics.
       variables: path -> variable to train.
-      lr: learning rate.
+      lr: learning rate; a number or a schedule, see `rlmath.schedule`.
       eps: added to the denominator of Adam.
       clip: largest global norm of the gradient; 0 for no limit.
       wd: fraction by which weights shrink before each step, whatever the
         learning rate.
       opt: adam, nadam, adamax, sgd or momentum.
       wd_pattern: pattern searched in `<name>/<path>`.
+      step: [], integer; environment steps, for a schedule.
       mixed: whether to scale the loss for float16.
 
     Raises:
@@ -69,10 +73,13 @@ class Optimizer(Module):
     self._decayed = [
         v for k, v in variables.items()
         if wd and re.search(wd_pattern, f'{name}/{k}')]
-    self._opt = OPTIMIZERS[opt](lr, eps)
+    self._rate = functools.partial(rlmath.schedule, lr, step)
+    self._scheduled = isinstance(lr, str)
+    self._opt = OPTIMIZERS[opt](0.0 if self._scheduled else lr, eps)
     # As variables, Keras would save them and a checkpoint overrule them.
     for setting, value in self._opt._hyper.items():
       self._opt._hyper[setting] = functools.partial(float, value)
+    self._opt._hyper['learning_rate'] = self._rate
     self._mixed = mixed
     if mixed:
       self._opt = tf_keras.mixed_precision.LossScaleOptimizer(self._opt)
@@ -91,7 +98,8 @@ class Optimizer(Module):
 
     Returns:
       Metrics `<name>_loss`, `<name>_grad_norm` and, in float16,
-      `<name>_loss_scale` and `<name>_skipped` (1 if the gradient overflowed).
+      `<name>_loss_scale` and `<name>_skipped` (1 if the gradient overflowed);
+      `<name>_lr` if the learning rate follows a schedule.
 
     Raises:
       tf.errors.InvalidArgumentError: the loss or, outside float16, the
@@ -101,6 +109,8 @@ class Optimizer(Module):
     name = self._label
     checked = tf.debugging.check_numerics(loss, f'{name}_loss')
     metrics = {f'{name}_loss': checked}
+    if self._scheduled:
+      metrics[f'{name}_lr'] = self._rate()
     if self._mixed:
       metrics[f'{name}_loss_scale'] = self._opt.loss_scale
       with tape:

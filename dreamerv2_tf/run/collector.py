@@ -28,8 +28,8 @@ class Collector:
       self, driver: Driver, replay: Replay, progress: Progress, every: Group,
       logger: Logger, *, memory: Callable[[], Any],
       around: Callable[[], contextlib.AbstractContextManager],
-      train_steps: int, vectors: Sequence[str], keys: Mapping[str, str],
-      videos: Sequence[str]):
+      vectors: Sequence[str], train_steps: int, log_keys_sum: str,
+      log_keys_mean: str, log_keys_max: str, log_keys_video: Sequence[str]):
     """Listens to the driver.
 
     Args:
@@ -40,10 +40,11 @@ class Collector:
       logger: takes the metrics of episodes.
       memory: returns policy state, of the structure that a stored one has.
       around: returns a context of the steps.
-      train_steps: gradient steps at a time.
       vectors: keys of observations that networks take in as vectors.
-      keys: of the metrics of an episode, see `scores.episode_metrics`.
-      videos: keys of an episode that are shown.
+      train_steps: gradient steps at a time.
+      log_keys_sum, log_keys_mean, log_keys_max: patterns of the keys of an
+        episode whose sum, mean and maximum are metrics.
+      log_keys_video: keys of an episode that are shown.
     """
     self.driver = driver
     self._progress = progress
@@ -54,8 +55,9 @@ class Collector:
     self._on_row = replay.add_step
     self._train_steps = train_steps
     self._vectors = vectors
-    self._keys = keys
-    self._videos = videos
+    self._keys = {
+        'sum': log_keys_sum, 'mean': log_keys_mean, 'max': log_keys_max}
+    self._videos = log_keys_video
     self._late = []  # Metrics of cut episodes, for the next step's row.
     self._scales = Scales()  # None once the agent acts.
     driver.on_reset(replay.add_step)

@@ -44,7 +44,8 @@ def factory(
     film: scenarios whose pictures are collected.
   """
   return functools.partial(
-      envs.make, config.task, config, mode='eval', render=film)
+      envs.make, config.task, mode='eval', render=film,
+      **config.taken_by(envs.make))
 
 
 def make_evaluator(

@@ -90,7 +90,7 @@ def make_record(
   """
   return {
       **scores.summarize(episodes), 'episodes': len(episodes), 'seed': seed,
-      'step': step, 'simulator': envlib.simulator(config)}
+      'step': step, 'simulator': envlib.simulator(config.task, config.env)}
 
 
 def record_path(

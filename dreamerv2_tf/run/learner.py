@@ -13,7 +13,6 @@ import numpy as np
 
 from .. import errors, files, tfutils
 from ..agent import Agent
-from ..config import Config
 from ..data import episodes
 from ..policy import PolicyState
 from ..report.means import Means
@@ -35,28 +34,33 @@ class Learner:
   """
 
   def __init__(
-      self, agent: Agent, config: Config, folder: pathlib.Path,
-      profile: Profile):
+      self, agent: Agent, folder: pathlib.Path, profile: Profile, *,
+      train_every: int, envs: int, max_skipped_updates: int,
+      dataset: tfutils.Settings):
     """Begins nothing yet.
 
     Args:
       agent: to train.
-      config: reads `train_every`, `envs` and `max_skipped_updates`.
       folder: where the batch of a step that is not finite is kept.
       profile: names the steps.
+      train_every: environment steps between two trainings.
+      envs: environments that collect at the same time.
+      max_skipped_updates: float16 overflows in a row that are borne.
+      dataset: `batch` and `length`, the sequences of a batch and their rows.
     """
     self.means = Means()
     self._agent = agent
-    self._config = config
     self._folder = folder
     self._profile = profile
+    self._max_skipped_updates = max_skipped_updates
+    self._batch = dataset['batch']
     self._carry = None  # Latent state after the last batch.
     self._skipped = 0
     self._times = {'time_train': 0.0, 'time_wait': 0.0}
     self._thread = concurrent.futures.ThreadPoolExecutor(1)
     self._running = None
     self._copy = None  # Acts while steps change the weights of the agent.
-    if config.train_every > config.envs:
+    if train_every > envs:
       self._copy = agent.policy.copy()
 
   def begin(self, dataset: Iterator, count: int, step: int) -> None:
@@ -140,8 +144,7 @@ class Learner:
     self.means.load_state(state['means'])
     self._skipped = state['skipped']
     self._carry = tfutils.from_arrays(
-        'carry', arrays,
-        self._agent.world_model.rssm.initial(self._config.dataset.batch))
+        'carry', arrays, self._agent.world_model.rssm.initial(self._batch))
     if self._copy:
       self._copy.sync({
           k.removeprefix('acting/'): v for k, v in arrays.items()
@@ -165,7 +168,7 @@ class Learner:
     """Counts float16 overflows, which change nothing, and stops at others."""
     skips = [v for k, v in metrics.items() if k.endswith('_skipped')]
     self._skipped = self._skipped + 1 if any(skips) else 0
-    if self._skipped > self._config.max_skipped_updates:
+    if self._skipped > self._max_skipped_updates:
       raise errors.NonFiniteError(
           f'gradient: NaN or infinite in {self._skipped} float16 steps in a '
           'row. Use --precision 32, or bf16 if the GPU has it.')

@@ -51,7 +51,7 @@ def load_agent(
           f'The run in {logdir} was trained by a Python program in an '
           'environment without a name. Give it to load(logdir, env=...).')
     trustlib.check(logdir, config, trust)
-    env = envs.make(config.task, config, mode='eval')
+    env = environments.factory(config, ())()
     env.close()
   startup.import_tensorflow()
   from . import agents

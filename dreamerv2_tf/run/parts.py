@@ -153,7 +153,8 @@ def make(
   restored = parts.session.restore()
   parts.datasets.open()
   folder.start(
-      int(parts.progress.step), sys.argv, diff, envs.simulator(config))
+      int(parts.progress.step), sys.argv, diff,
+      envs.simulator(config.task, config.env))
   config.save(folder.config_path)
   # Last, as what can not be restored stays as it is.
   parts.outputs.extend(open_outputs(config, parts, bool(restored)))
@@ -188,7 +189,7 @@ def assemble(
   profile = Profile(
       path, schema.read_window(config.profile),
       lambda line: outputs[0].message(line))
-  learner = Learner(agent, config, path, profile)
+  learner = Learner(agent, path, profile, **config.taken_by(Learner))
   every = make_every(config)
   collector = make_collector(
       config, pool, agent, replays['train'], progress, every, logger,
@@ -251,10 +252,8 @@ def make_collector(
   return Collector(
       driver, replay, progress, every, logger,
       memory=functools.partial(agent.policy.initial, len(pool)),
-      around=around, train_steps=config.train_steps,
-      vectors=agent.world_model.encoder.mlp_keys,
-      keys={k: config[f'log_keys_{k}'] for k in ('sum', 'mean', 'max')},
-      videos=config.log_keys_video)
+      around=around, vectors=agent.world_model.encoder.mlp_keys,
+      **config.taken_by(Collector))
 
 
 def make_evaluator(

@@ -55,7 +55,8 @@ def run(
         f'The run in {config.logdir} was begun by a Python program in an '
         'environment without a name. Go on with dreamerv2_tf.train(env, '
         'config).')
-  make = factory or functools.partial(envs.make, config.task, config)
+  make = factory or functools.partial(
+      envs.make, config.task, **config.taken_by(envs.make))
   with rundir.RunDir(config.logdir, break_lock) as folder:
     diff = _changes(config, folder, fresh)
     made = None

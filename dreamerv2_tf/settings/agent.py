@@ -30,7 +30,9 @@ OPTIMIZER = {
     'opt': Key(
         str, 'Optimizer.', fixed=True,
         choices=('adam', 'nadam', 'adamax', 'sgd', 'momentum')),
-    'lr': Key(float, 'Learning rate.', low=0),
+    'lr': Key(
+        float, 'Learning rate; a number or a schedule.', low=0,
+        form='schedule'),
     'eps': Key(float, 'Epsilon of Adam.', low=0),
     'clip': Key(
         float, 'Largest global norm of the gradient; 0: no clipping.', low=0),

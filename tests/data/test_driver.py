@@ -4,8 +4,8 @@ import functools
 import json
 import signal
 import time
-import types
 
+from environments import config
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -17,11 +17,7 @@ from dreamerv2_tf.errors import NonFiniteError
 
 
 def factory(task='gym_toys:Counter-v0', **env_config):
-  config = types.SimpleNamespace(
-      env=types.SimpleNamespace(
-          config=env_config, obs_scale=1.0, simulator='highway-env'),
-      action_repeat=1, time_limit=0)
-  return functools.partial(envs.make, task, config)
+  return functools.partial(envs.make, task, **config(env_config))
 
 
 def pool(task='gym_toys:Counter-v0', count=1, parallel='none', **kwargs):

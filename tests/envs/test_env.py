@@ -49,10 +49,10 @@ def test_action_repeat_sums_rewards_and_stops_at_the_end():
 
 
 def test_advice_of_the_adapter_reaches_the_environment():
-  env = envs.wrap(toys.Image(size=(20, 20)), config())
+  env = envs.wrap(toys.Image(size=(20, 20)), **config())
   assert env.advice == []
   plain = gym.wrappers.FrameStackObservation(toys.Image(size=(20, 20)), 3)
-  [sentence] = envs.wrap(plain, config()).advice
+  [sentence] = envs.wrap(plain, **config()).advice
   assert 'height 20, width 20 and 3 channels' in sentence
 
 
@@ -64,14 +64,14 @@ def test_advice_of_the_adapter_reaches_the_environment():
 def test_frames_per_second_are_a_positive_number(metadata, fps):
   plain = toys.Counter()
   plain.metadata = metadata
-  assert envs.wrap(plain, config()).fps == fps
+  assert envs.wrap(plain, **config()).fps == fps
 
 
 def test_a_breach_of_reset_and_step_is_told_once():
   plain = toys.Counter()
   plain.observation_space = gym.spaces.Box(-np.inf, np.inf, (4,))
   with pytest.raises(EnvError) as info:
-    envs.wrap(plain, config())
+    envs.wrap(plain, **config())
   assert str(info.value).count('has shape (3,), expected (4,)') == 1
 
 

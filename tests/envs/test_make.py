@@ -17,10 +17,11 @@ from dreamerv2_tf.errors import ConfigError
     ('higway_highway-v0', "Did you mean 'highway'"),
     ('pong', "'pong' is not a known task"),
     ('CartPole-v1', "Did you mean 'gym_CartPole-v1'"),
-    ('atari_pong', 'not available in this version')])
+    ('atari_pong', 'not available in this version'),
+    ('dmc_walker_walk', 'Choose a --task of these, such as highway_highway')])
 def test_unknown_tasks(task, text):
   with pytest.raises(ConfigError, match=text):
-    envs.make(task, config())
+    envs.make(task, **config())
 
 
 def test_wrap_takes_gymnasium_environments_only():
@@ -29,13 +30,13 @@ def test_wrap_takes_gymnasium_environments_only():
       (toys.Counter, 'class builtins.type'),
       (gym.make_vec('CartPole-v1'), '`envs` sets how many')]:
     with pytest.raises(ConfigError, match='class gymnasium.Env, ') as info:
-      envs.wrap(env, config())
+      envs.wrap(env, **config())
     assert text in str(info.value)
 
 
 def test_wrap_agrees_with_the_adapter_of_make():
   plain = toys.Dict()
-  env = envs.wrap(plain, config())
+  env = envs.wrap(plain, **config())
   assert env.name == 'Dict'
   row = env.reset(3)
   made = make('Dict').adapter(toys.Dict().reset(seed=3)[0])

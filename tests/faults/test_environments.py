@@ -468,7 +468,8 @@ class Clipper(gym.Wrapper):
 @pytest.mark.fault(38)
 def test_an_environment_that_changes_its_action_gets_a_new_one_each_time():
   config = configlib.resolve(['debug'], ['--action_repeat', '3'])
-  env = envs.wrap(Clipper(toys.Continuous(length=9)), config)
+  env = envs.wrap(
+      Clipper(toys.Continuous(length=9)), **config.taken_by(envs.wrap))
   env.reset(1)
   action = np.float32([1, 1])  # 4 and 2, of which the mean is 3.
   for _ in range(2):
@@ -621,7 +622,7 @@ def test_a_constructor_that_exits_does_not_end_us(tmp_path, monkeypatch):
   monkeypatch.syspath_prepend(tmp_path)
   config = configlib.resolve(['debug'])
   with pytest.raises(EnvError, match='can not be imported: SystemExit: 0'):
-    envs.make('gym_leaving:A-v0', config)
+    envs.make('gym_leaving:A-v0', **config.taken_by(envs.make))
 
 
 @pytest.mark.fault(41)

@@ -203,3 +203,22 @@ def test_settings_out_of_range():
     make({'x': 1.0}, wd=1.5)
   with pytest.raises(ConfigError, match='wd 0 and clip 0.5'):
     make({'x': 1.0}, clip=0.5)
+
+
+def test_the_learning_rate_follows_a_schedule():
+  step = tf.Variable(0, dtype=tf.int64)
+  variables, opt = make(
+      {'x': 2.0}, lr='linear(0.5,0.1,100)', step=step)
+  train = tf.function(lambda: descend(variables, opt, x=1.0))
+  want = 2.0
+  for now, rate in [(0, 0.5), (50, 0.3), (100, 0.1), (500, 0.1)]:
+    step.assign(now)
+    metrics = train()
+    want -= rate
+    np.testing.assert_allclose(metrics['test_lr'], rate, rtol=1e-6)
+    np.testing.assert_allclose(variables['x'].numpy(), want, rtol=1e-5)
+
+
+def test_a_plain_learning_rate_is_no_metric():
+  variables, opt = make({'x': 1.0})
+  assert set(descend(variables, opt, x=1.0)) == {'test_loss', 'test_grad_norm'}

@@ -68,7 +68,8 @@ def make(tmp_path):
         {'envs': 1, 'train_every': 1, **settings})
     agent = Agent()
     learners.append(Learner(
-        agent, config, tmp_path, Profile(tmp_path, range(0), print)))
+        agent, tmp_path, Profile(tmp_path, range(0), print),
+        **config.taken_by(Learner)))
     return learners[-1], agent
 
   yield make

@@ -18,7 +18,8 @@ SCRIPT = (
 @pytest.fixture
 def env():
   config = configlib.resolve(['highway_kinematics'])
-  return envs.make('highway_highway-fast-v0', config, mode='eval')
+  return envs.make(
+      'highway_highway-fast-v0', mode='eval', **config.taken_by(envs.make))
 
 
 class Bait(gym.Env):
@@ -48,7 +49,7 @@ class Bait(gym.Env):
 
 @pytest.fixture
 def bait(tiny):
-  env = envs.wrap(Bait(), tiny)
+  env = envs.wrap(Bait(), **tiny.taken_by(envs.wrap))
   env.reset(1)
   return env
 

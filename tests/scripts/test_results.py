@@ -134,7 +134,7 @@ def test_tables_and_plots(script, root, capsys):
   assert {pathlib.Path(line).name for line in out.split()} == names
   assert {path.name for path in outdir.iterdir()} == names
   assert 'elsewhere-None was evaluated on 4 scenarios from 7 on' in err
-  assert 'running has no evaluation yet' in err
+  assert 'running has no evaluation of 4 scenarios from 10000 on yet' in err
   assert 'broken can not be read: JSONDecodeError' in err
   assert 'neither of the best nor of the last checkpoint' in err
   page = (outdir / f'{TASK}.md').read_text()

@@ -18,7 +18,7 @@ def test_modules_that_can_not_be_imported(code, text, tmp_path, monkeypatch):
   (tmp_path / 'broken.py').write_text(code)
   monkeypatch.syspath_prepend(tmp_path)
   with pytest.raises(EnvError, match=text) as info:
-    envs.make('gym_broken:A-v0', config())
+    envs.make('gym_broken:A-v0', **config())
   assert 'exist' not in str(info.value)
 
 
@@ -36,19 +36,19 @@ def test_registered_classes_that_can_not_be_imported(
       gym.registry, 'Broken-v0', gym.envs.registration.EnvSpec(
           'Broken-v0', 'broken:Env'))
   with pytest.raises(EnvError, match=text) as info:
-    envs.make('gym_Broken-v0', config(env_config={'size': 3}))
+    envs.make('gym_Broken-v0', **config(env_config={'size': 3}))
   assert "Environment 'gym_Broken-v0'" in str(info.value)
 
 
 def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):
   monkeypatch.setitem(sys.modules, 'highway_env', None)
   with pytest.raises(EnvError, match='pip install highway-env'):
-    envs.make('highway_highway-fast-v0', config())
+    envs.make('highway_highway-fast-v0', **config())
   monkeypatch.setitem(
       gym.registry, 'Away-v0', gym.envs.registration.EnvSpec(
           'Away-v0', 'nowhere_at_all:Env'))
   with pytest.raises(EnvError, match='pip install nowhere-at-all'):
-    envs.make('gym_Away-v0', config())
+    envs.make('gym_Away-v0', **config())
 
 
 def test_unknown_argument_of_the_constructor():

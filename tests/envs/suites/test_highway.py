@@ -1,7 +1,6 @@
 """The traps of highway-env, each refused or handled."""
 
-import types
-
+import environments
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -17,11 +16,8 @@ FAST = 'highway_highway-fast-v0'
 
 
 def make(task=FAST, env_config=None, scale=1.0, render=False, **kwargs):
-  env = types.SimpleNamespace(
-      config=env_config or {}, obs_scale=scale, simulator='highway-env')
-  options = {'action_repeat': 1, 'time_limit': 0, **kwargs}
-  return envs.make(
-      task, types.SimpleNamespace(env=env, **options), render=render)
+  settings = environments.config(env_config, scale, **kwargs)
+  return envs.make(task, **settings, render=render)
 
 
 def onehot(index, size=5):

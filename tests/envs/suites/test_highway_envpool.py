@@ -3,8 +3,8 @@
 import functools
 import random
 import sys
-import types
 
+import environments
 import numpy as np
 import pytest
 
@@ -21,15 +21,12 @@ FAST = 'highway_highway-fast-v0'
 IDLE, FASTER, SLOWER = 1, 3, 4
 
 
-def config(env_config=None, simulator='envpool', scale=1.0, **kwargs):
-  env = types.SimpleNamespace(
-      config=env_config or {}, obs_scale=scale, simulator=simulator)
-  return types.SimpleNamespace(
-      **{'env': env, 'action_repeat': 1, 'time_limit': 0, **kwargs})
+def config(env_config=None, **kwargs):
+  return environments.config(env_config, **{'simulator': 'envpool', **kwargs})
 
 
 def make(env_config=None, task=FAST, render=False, **kwargs):
-  return envs.make(task, config(env_config, **kwargs), render=render)
+  return envs.make(task, **config(env_config, **kwargs), render=render)
 
 
 def onehot(index):
@@ -222,7 +219,7 @@ def test_other_tasks_are_refused(task, text):
 def test_environments_of_the_caller_are_refused():
   import toys
   with pytest.raises(ConfigError, match="not for 'own'"):
-    envs.wrap(toys.Counter(), config())
+    envs.wrap(toys.Counter(), **config())
 
 
 def test_a_missing_package_is_told_with_the_command(monkeypatch):
@@ -234,7 +231,7 @@ def test_a_missing_package_is_told_with_the_command(monkeypatch):
 
 def test_evaluation_is_always_that_of_highway_env(monkeypatch):
   monkeypatch.setitem(sys.modules, 'envpool', None)
-  env = envs.make(FAST, config(), mode='eval')
+  env = envs.make(FAST, **config(), mode='eval')
   want = make(simulator='highway-env').reset(5)['vector']
   np.testing.assert_array_equal(env.reset(5)['vector'], want)
   assert not isinstance(env._env.unwrapped, highway_envpool.Highway)
@@ -267,7 +264,7 @@ def test_frames_are_one_for_each_decision():
 
 
 def test_running_episodes_are_replayed_exactly():
-  factory = functools.partial(envs.make, FAST, config(PIXELS))
+  factory = functools.partial(envs.make, FAST, **config(PIXELS))
   seeds = lambda worker, episode: 100 * worker + episode
   with envs.Pool(factory, 2, parallel='none') as pool:
     driver = Driver(pool, seeds)
@@ -288,5 +285,5 @@ def test_running_episodes_are_replayed_exactly():
     (FAST, 'envpool', 'envpool'), (FAST, 'highway-env', 'highway-env'),
     ('gym_CartPole-v1', 'highway-env', None)])
 def test_what_simulates_the_training(task, simulator, want):
-  settings = config(simulator=simulator, task=task)
-  assert envs.simulator(settings) == want
+  env = config(simulator=simulator)['env']
+  assert envs.simulator(task, env) == want
