@@ -1,6 +1,7 @@
 """Errors that a user can act on, each with the exit status of the command."""
 
 import errno
+import re
 import signal
 
 
@@ -63,9 +64,12 @@ class Interrupted(DreamerError):
 
 
 def first_line(error: BaseException) -> str:
-  """Returns the first line of a message, without the point at its end."""
-  text = str(error) or type(error).__name__
-  return text.splitlines()[0].rstrip('.')
+  """Returns the first line of a message, without the point at its end.
+
+  Nor does it tell the names of TensorFlow's operations.
+  """
+  text = re.sub(r'\{\{.*?\}\}\s*|\s*\[Op:\w*\]', '', str(error))
+  return (text or type(error).__name__).splitlines()[0].rstrip('.')
 
 
 def brief(error: BaseException, most: int = 500) -> str:
@@ -108,6 +112,11 @@ def for_user(error: BaseException) -> BaseException:
     return StorageError(
         'out of memory; lower replay.ram, dataset.batch or envs')
   number = error.errno if isinstance(error, OSError) else None
+  if number == errno.ENOMEM:
+    return for_user(MemoryError())
+  if number in (errno.EMFILE, errno.ENFILE):
+    return StorageError(
+        f'{error}; raise the limit (ulimit -n), or lower envs and eval_envs')
   if number in (
       errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
     return StorageError(str(error))

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 from typing import Any, BinaryIO
 import uuid
 
@@ -64,11 +65,33 @@ def write_text(path: str | os.PathLike, text: str) -> None:
   write(path, lambda file: file.write(text.encode()))
 
 
-def advice(error: OSError) -> str:
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+  """Opens a file to read; a pipe in its place would make us wait for ever.
+
+  Raises:
+    OSError: it can not be opened, or is no file.
+  """
+  handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  mode = os.fstat(handle).st_mode
+  if not stat.S_ISREG(mode):
+    os.close(handle)
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
+    raise OSError(number, os.strerror(number), os.fspath(path))
+  return open(handle, 'rb')
+
+
+def read(path: str | os.PathLike) -> bytes:
+  """Returns the content of a file; raises as `open_regular`."""
+  with open_regular(path) as file:
+    return file.read()
+
+
+def advice(error: Exception) -> str:
   """Returns what to do about a file that could not be written."""
-  if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-    return 'free disk space'
-  if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+  number = getattr(error, 'errno', errno.ENOSPC)  # TensorFlow has none.
+  if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    return 'free some space'
+  if number in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
     return 'put the folder back in its place'
   return 'mend that'
 

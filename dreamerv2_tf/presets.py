@@ -41,7 +41,7 @@ def presets() -> dict[str, dict[str, Any]]:
 def describe() -> dict[str, str]:
   """Returns the comments above the presets, without that of `defaults`."""
   about, comment = {}, []
-  for line in source().read_text().splitlines():
+  for line in source().read_text('utf-8').splitlines():
     match = re.match(r'(\w+):', line)
     if match and match[1] != DEFAULTS:
       about[match[1]] = ' '.join(comment)

@@ -5,6 +5,7 @@ import io
 import os
 from typing import Any
 
+from . import files
 from .errors import ConfigError
 
 # Far above any configuration; reading this much takes less than a second.
@@ -21,7 +22,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
       `parse` refuses.
   """
   try:
-    with open(path, 'rb') as file:
+    with files.open_regular(path) as file:
       content = file.read(MAX_BYTES + 1)
   except OSError as error:
     raise ConfigError(f'{path}: {error.strerror}.') from None

@@ -177,6 +177,8 @@ def test_eval_checks_overrides_and_stored_settings(calls, stored, capsys):
     (OSError(errno.ENOSPC, 'No space', 'a'), 6, "No space: 'a'"),
     (PermissionError(errno.EACCES, 'Denied', 'a'), 6, "Denied: 'a'"),
     (OSError(errno.ENAMETOOLONG, 'Too long', 'a'), 2, "Too long: 'a'"),
+    (OSError(errno.ENOMEM, 'No memory'), 6, 'error: out of memory; lower'),
+    (OSError(errno.EMFILE, 'Many'), 6, 'Many; raise the limit (ulimit -n)'),
 ])
 def test_errors_map_to_exit_statuses(
     error, status, message, monkeypatch, capsys, tmp_path):

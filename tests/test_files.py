@@ -31,8 +31,8 @@ def test_a_disk_that_fails_to_sync_a_folder_is_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('number, advice', [
-    (errno.ENOSPC, 'free disk space'), (errno.EDQUOT, 'free disk space'),
-    (errno.EFBIG, 'free disk space'),
+    (errno.ENOSPC, 'free some space'), (errno.EDQUOT, 'free some space'),
+    (errno.EFBIG, 'free some space'),
     (errno.ENOENT, 'put the folder back in its place'),
     (errno.EACCES, 'mend that')])
 def test_advice_fits_the_error(number, advice):

@@ -310,6 +310,14 @@ class Family(Fault):
       pass
 
 
+class Nomad(Counter):
+  """Goes to the folder of its files, as some simulators do."""
+
+  def __init__(self, folder='', **kwargs):
+    super().__init__(**kwargs)
+    os.chdir(folder)
+
+
 class Old(Counter):
   """The API of old Gym: no info from reset, no seed, 4 values from step."""
 
@@ -330,6 +338,6 @@ class Sloppy(Counter):
 
 
 for _cls in (Counter, Image, Dict, Names, Continuous, Dice, Board, Keys, Fault,
-             Family, Plan, Old, Sloppy):
+             Family, Plan, Nomad, Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

@@ -65,8 +65,9 @@ class JSONLOutput:
       message = f'Can not write {self._path}: {error.strerror}'
       if self._failures >= self.MAX_FAILURES:
         raise errors.StorageError(
-            f'{message}, {self._failures} times in a row. Free some space and '
-            'run the same command again.') from error
+            f'{message}, {self._failures} times in a row. '
+            f'{files.advice(error).capitalize()} and run the same command '
+            'again.') from error
       log.warning('%s; the rows are kept for the next write.', message)
     else:
       self._pending = b''

@@ -11,7 +11,7 @@ import tensorflow as tf
 from .. import envs, tfutils
 from ..agent import Agent
 from ..config import Config
-from . import checkpoint, weights
+from . import checkpoint, rundir, weights
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -53,7 +53,7 @@ def make_agent(
 
 def restore_agent(
     config: Config, folder: pathlib.Path, which: str | int,
-    env: envs.Env) -> tuple[Agent, int]:
+    env: envs.Env, stored: Config) -> tuple[Agent, int]:
   """Makes an agent with what is stored of it.
 
   Args:
@@ -61,6 +61,8 @@ def restore_agent(
     folder: of a run, or one of `weights`.
     which: latest, best or a step.
     env: one of its environments.
+    stored: the configuration in the folder, which must be that of the
+      checkpoint.
 
   Returns:
     The agent, and the step of what was restored.
@@ -77,9 +79,16 @@ def restore_agent(
     checkpoints = checkpoint.Checkpoints(folder / 'checkpoints', readonly=True)
     record = checkpoints.find(which)
     step, card = record.step, record.manifest
+    settings = rundir.comparable(stored)
+    rundir.check_changed(folder, rundir.changed(
+        card.get('settings', settings), settings))
     restore = functools.partial(checkpoints.restore, record)
   agent = Agent(
       config, checkpoint.observations(card, env.obs_space), env.act_space,
       adapter=env.adapter, actions=env.actions)
+  if not weights.held(folder) and not record.path.exists():
+    # A run that goes on has deleted it meanwhile.
+    record = checkpoints.find(which)
+    step, restore = record.step, functools.partial(checkpoints.restore, record)
   restore(agent)
   return agent, step

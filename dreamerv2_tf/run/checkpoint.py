@@ -112,8 +112,9 @@ class Checkpoints:
         self.failures += 1
         raise errors.StorageError(
             f'Can not save checkpoint {step} in {self._dir}: '
-            f'{errors.first_line(error)}, {self._streak} times in a row. Free '
-            'some space and run the same command again.') from error
+            f'{errors.first_line(error)}, {self._streak} times in a row. '
+            f'{files.advice(error).capitalize()} and run the same command '
+            'again.') from error
     self._streak = 0
     self._prune()
     return True
@@ -124,12 +125,12 @@ class Checkpoints:
       return []
     return sorted(
         int(path.name) for path in self._dir.iterdir()
-        if re.fullmatch(r'\d{12}', path.name) and path.is_dir())
+        if re.fullmatch(r'[0-9]{12}', path.name) and path.is_dir())
 
   def best_step(self) -> int | None:
     """Returns the step marked as best, None if there is none."""
     try:
-      record = files.parse_object((self._dir / 'best.json').read_bytes())
+      record = files.parse_object(files.read(self._dir / 'best.json'))
       return int(record['step'])
     except FileNotFoundError:
       return None
@@ -228,6 +229,7 @@ class Checkpoints:
     """Builds the folder aside and moves it to its place."""
     temp = files.temporary(self._dir)
     try:
+      self._dir.mkdir(exist_ok=True)  # Somebody may have deleted it.
       temp.mkdir()
       variables.write(temp, trackable)
       (temp / 'state.json').write_text(json.dumps(state))
@@ -315,9 +317,8 @@ def newest_observations(directory: str | os.PathLike, space: Mapping) -> dict:
   """
   for step in reversed(Checkpoints(directory, readonly=True).steps()):
     with contextlib.suppress(OSError, ValueError):
-      manifest = files.parse_object(
-          pathlib.Path(
-              directory, f'{step:012d}', manifests.MANIFEST).read_bytes())
+      manifest = files.parse_object(files.read(
+          pathlib.Path(directory, f'{step:012d}', manifests.MANIFEST)))
       if manifest == manifests.with_checksum(manifest):
         return observations(manifest, space)
   return envs.in_order(space, [])

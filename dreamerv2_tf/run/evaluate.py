@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 import functools
 import json as jsonlib
 import logging
+import os
 import pathlib
 from typing import Any
 import zlib
@@ -44,9 +45,11 @@ def run(
   Raises:
     ConfigError, StateError, EnvError, StorageError: see `errors`.
   """
-  folder = pathlib.Path(logdir).expanduser()
+  # The environment may go to another folder.
+  folder = pathlib.Path(logdir).expanduser().absolute()
   if video:
     _check_video(pathlib.Path(video))
+    target = os.path.abspath(video)
   agent, config, step = loading.load_agent(
       folder, checkpoint, overrides, trust=trust)
   seeds = range(seed, seed + episodes)
@@ -62,7 +65,7 @@ def run(
   path = record_path(folder, step, seed, episodes, overrides)
   try:
     if frames:
-      videolib.save_gif(video, np.stack(frames), fps)
+      videolib.save_gif(target, np.stack(frames), fps)
     elif video:
       log.warning('No video: scenario %d could not be run.', seed)
     if keep:
@@ -106,7 +109,7 @@ def record_path(
 def read_record(path: pathlib.Path) -> dict[str, Any] | None:
   """Returns what `write` left in a file; None if it is not there or no such."""
   try:
-    record = files.parse_object(path.read_bytes())
+    record = files.parse_object(files.read(path))
     for name in 'return_mean', 'return_std', 'episodes':
       float(record[name])
   except (OSError, ValueError, KeyError, TypeError, OverflowError):

@@ -44,7 +44,8 @@ def load_agent(
     raise errors.ConfigError(
         f'{logdir} holds no run: config.yaml is missing. Give the folder of '
         'a run.')
-  config = configlib.resolve((), overrides, Config.load(stored))
+  base = Config.load(stored)
+  config = configlib.resolve((), overrides, base)
   if env is None:
     if config.task == environments.CUSTOM:
       raise errors.ConfigError(
@@ -55,5 +56,5 @@ def load_agent(
     env.close()
   startup.import_tensorflow()
   from . import agents
-  agent, step = agents.restore_agent(config, logdir, checkpoint, env)
+  agent, step = agents.restore_agent(config, logdir, checkpoint, env, base)
   return agent, config, step

@@ -22,9 +22,10 @@ SILENCE = 600  # Seconds without one until --break-lock takes the lock over.
 class Lock:
   """An flock on a file, which the kernel releases however the process ends.
 
-  Programs that the process starts do not inherit it. As flock may not reach
-  other machines on a network disk, the file also names host and boot and is
-  touched every minute.
+  Programs that the process starts do not inherit it. The folder is locked as
+  well, where its disk can do that, as somebody may delete the file. As flock
+  may not reach other machines on a network disk, the file also names host and
+  boot and is touched every minute.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -36,6 +37,7 @@ class Lock:
     self._path = path
     self._handle = None
     self._handle = self._open()
+    self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     self._stop = threading.Event()
     self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -59,6 +61,7 @@ class Lock:
       self._take(break_lock)
     except BaseException:
       os.close(self._handle)
+      os.close(self._folder)
       raise
     self._thread.start()
 
@@ -72,6 +75,7 @@ class Lock:
       else:
         os.ftruncate(self._handle, 0)
     os.close(self._handle)
+    os.close(self._folder)
     self._handle = None
 
   def _open(self):
@@ -88,10 +92,11 @@ class Lock:
     here = not holder or (
         holder.get('host') == socket.gethostname() or
         holder.get('boot_id') == _boot_id() != '')
-    if not (free and here):
+    alone = self._lock_folder()
+    if not (free and here and alone):
       silent = time.time() - os.fstat(self._handle).st_mtime
       stale = not here and silent >= SILENCE
-      if not (stale and break_lock):
+      if not (stale and break_lock and alone):
         raise errors.LockedError(
             f'{self._path.parent} is locked by pid '
             f"{holder.get('pid', 'unknown')} on host "
@@ -113,6 +118,13 @@ class Lock:
     os.ftruncate(self._handle, 0)
     os.pwrite(self._handle, record.encode(), 0)
     os.fsync(self._handle)
+
+  def _lock_folder(self):
+    """Returns whether no other process has locked the folder."""
+    try:
+      return _flock(self._folder)
+    except errors.StorageError:
+      return True  # Network disks may lock files alone.
 
   def _replace(self):
     """Locks a new file in place of the old one."""

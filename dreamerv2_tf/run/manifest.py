@@ -35,7 +35,7 @@ class Record:
   Attributes:
     path: pathlib.Path of its folder.
     step: environment steps before action repeat.
-    manifest: dict; versions, time, `config_hash` and `spaces` if given.
+    manifest: dict; versions, time, and what was given as `meta`.
   """
 
   path: pathlib.Path
@@ -91,7 +91,7 @@ def verify(path: str | os.PathLike) -> Record:
   """
   path = pathlib.Path(path)
   try:
-    manifest = files.parse_object((path / MANIFEST).read_bytes())
+    manifest = files.parse_object(files.read(path / MANIFEST))
     major = int(manifest['format'].split('.')[0])
     if major > FORMAT[0]:
       raise errors.StateError(
@@ -132,6 +132,6 @@ def with_checksum(manifest: Mapping) -> dict:
 
 def entry(path: pathlib.Path) -> dict[str, int | str]:
   """Returns size and SHA-256 of a file."""
-  with path.open('rb') as file:
+  with files.open_regular(path) as file:
     digest = hashlib.file_digest(file, 'sha256')
     return {'size': file.tell(), 'sha256': digest.hexdigest()}

@@ -152,6 +152,8 @@ def make(
   parts = assemble(config, pool, folder.path, stop, factory, began, exact)
   restored = parts.session.restore()
   parts.datasets.open()
+  parts.session.begin()  # Before the records: a run without has lost it.
+  diff = {**parts.session.changed, **(diff or {})}
   folder.start(
       int(parts.progress.step), sys.argv, diff,
       envs.simulator(config.task, config.env))
@@ -162,7 +164,7 @@ def make(
       folder.path, parts.agent, config.envs, config.replay.ram, restored,
       time.monotonic() - began))
   parts.logger.text(
-      'config', loglib.code_block(folder.config_path.read_text()))
+      'config', loglib.code_block(folder.config_path.read_text('utf-8')))
   parts.logger.hparams(config.flat)
   return parts
 
@@ -286,13 +288,12 @@ def open_outputs(
 def describe(config: Config, agent: Agent) -> dict[str, Any]:
   """Returns what the manifest of a checkpoint tells of its run."""
   return {
-      'config_hash': digest(config), 'observations': list(agent.obs_space),
+      'config_hash': digest(config), 'settings': rundir.comparable(config),
+      'observations': list(agent.obs_space),
       'spaces': envs.signature(agent.obs_space, agent.act_space)}
 
 
 def digest(config: Config) -> str:
   """Returns the SHA-256 of the settings that decide what is computed."""
-  settings = {
-      k: v for k, v in config.flat.items() if k not in ('logdir', 'profile')}
-  return hashlib.sha256(
-      json.dumps(settings, sort_keys=True).encode()).hexdigest()
+  return hashlib.sha256(json.dumps(
+      rundir.comparable(config), sort_keys=True).encode()).hexdigest()

@@ -13,18 +13,22 @@ import re
 import socket
 import sys
 import traceback
-from typing import Self
+from typing import Any, Self
 
 from .. import errors, files, settings
+from ..config import Config
 from . import weights
 from .lock import Lock, now
 
 log = logging.getLogger(__name__)
 
+FOLDERS = (
+    'train_episodes', 'eval_episodes', 'checkpoints', 'quarantine', 'nan',
+    'plugins')
+FILES = (
+    'lock', 'metrics.jsonl', 'config.yaml', 'run.json', 'failure.json')
 # What is changed in place or cleared: never through a link.
-OWNED = (
-    'lock', 'metrics.jsonl', 'train_episodes', 'eval_episodes', 'checkpoints',
-    'quarantine', 'nan', 'plugins')
+OWNED = ('lock', 'metrics.jsonl', *FOLDERS)
 
 
 class RunDir:
@@ -51,7 +55,8 @@ class RunDir:
       LockedError: another process writes here; nothing was changed.
     """
     try:
-      self.path = pathlib.Path(logdir).expanduser()
+      # An environment in this process may go to another folder.
+      self.path = pathlib.Path(logdir).expanduser().absolute()
       files.check_name(self.path)
       self.config_path = self.path / 'config.yaml'
       self._created = [
@@ -63,7 +68,7 @@ class RunDir:
             'its training, which can not go on from them. Give another '
             '--logdir.')
       self.path.mkdir(parents=True, exist_ok=True)
-      check_links(self.path)
+      check_parts(self.path)
       self._new = not (self.path / 'lock').exists()
       self._lock = Lock(self.path / 'lock')
     except (OSError, ValueError, RuntimeError) as error:
@@ -144,6 +149,10 @@ class RunDir:
     """Releases the lock; removes it and its folders if no run came of them."""
     if not self._lock.held:
       return
+    if self._created and not self.config_path.exists():
+      for name in FOLDERS:
+        with contextlib.suppress(OSError):
+          (self.path / name).rmdir()
     empty = unused = False
     with contextlib.suppress(OSError):
       empty = bool(self._created) and os.listdir(self.path) == ['lock']
@@ -169,8 +178,9 @@ class RunDir:
       return []
     return history
 
-def check_links(path: pathlib.Path) -> None:
-  """Refuses a run folder whose own parts are symbolic links.
+
+def check_parts(path: pathlib.Path) -> None:
+  """Refuses a run folder whose own parts are links, or not what they must be.
 
   Raises:
     StateError: names them.
@@ -181,6 +191,24 @@ def check_links(path: pathlib.Path) -> None:
         f"In the run folder {path} symbolic links stand for "
         f"{', '.join(links)}. What they point to may be changed or deleted by "
         'a run: move it here, or make the run folder itself a link.')
+  odd = [f'{name} is no file' for name in FILES if (
+      path / name).exists() and not (path / name).is_file()]
+  odd += [f'{name} is no folder' for name in FOLDERS if (
+      path / name).exists() and not (path / name).is_dir()]
+  if odd:
+    raise errors.StateError(
+        f"In the run folder {path}, {', '.join(odd)}. Move that away.")
+
+
+def comparable(config: Config) -> dict[str, Any]:
+  """Returns the settings that decide what is computed, as JSON keeps them.
+
+  Returns:
+    Dotted key to value.
+  """
+  flat = {
+      k: v for k, v in config.flat.items() if k not in ('logdir', 'profile')}
+  return json.loads(json.dumps(flat, default=dict))
 
 
 def changed(old: Mapping, new: Mapping) -> dict[str, tuple]:
@@ -238,7 +266,8 @@ def reached(logdir: pathlib.Path) -> tuple[bool, int]:
       (logdir / name).exists()
       for name in ('config.yaml', 'run.json', 'checkpoints/best.json'))
   last = 0
-  with contextlib.suppress(OSError), open(logdir / 'metrics.jsonl', 'rb') as f:
+  path = logdir / 'metrics.jsonl'
+  with contextlib.suppress(OSError), files.open_regular(path) as f:
     for line in f:
       with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
         last = max(last, int(files.parse_object(line)['step']))
@@ -293,7 +322,7 @@ def _plain(value):
 
 
 def _read(path):
-  return files.parse_object(path.read_bytes())
+  return files.parse_object(files.read(path))
 
 
 def _dumps(record):

@@ -40,6 +40,8 @@ class Session:
       named `driver`, `random` and `datasets` begin anew where the files or
       the seed ask for it.
     saved: step of the last checkpoint, None if there is none.
+    changed: settings that differ from those that the checkpoint which was
+      restored was made with: dotted key to (old, new).
   """
 
   def __init__(
@@ -53,7 +55,8 @@ class Session:
       checkpoints: Checkpoints, where they are written.
       agent: whose variables they hold.
       progress: restored between stores and parts.
-      meta: for the manifest; `spaces` must stay as they are.
+      meta: for the manifest; `spaces` must stay as they are, and those of
+        `settings` that can not change in a run.
       every: environment steps between checkpoints.
       exact: leave out episodes that are newer than the checkpoint, as they
         come again.
@@ -63,6 +66,7 @@ class Session:
     self.stores = {}
     self.parts = {}
     self.saved = None
+    self.changed = {}
     self._folder = folder
     self._checkpoints = checkpoints
     self._agent = agent
@@ -81,7 +85,7 @@ class Session:
     return self._checkpoints.failures
 
   def begin(self) -> None:
-    """Saves a new run: one without a checkpoint has lost it."""
+    """Saves a new run."""
     if self.saved is None:
       self.save(must=True)
 
@@ -166,6 +170,7 @@ class Session:
 
   def _resume(self, record):
     self._check_spaces(record)
+    self._check_settings(record)
     self._checkpoints.restore(record, self._agent)
     state, arrays = record.state, record.arrays
     check_state(state, self._progress.due, self.parts['every'])
@@ -219,6 +224,16 @@ class Session:
     return (
         f"Resumed       no checkpoint; {stats['loaded_episodes']} episodes, "
         f"{stats['loaded_steps']} steps in replay")
+
+  def _check_settings(self, record):
+    """Compares with the checkpoint itself.
+
+    It may be that of another run, or config.yaml was edited or lost.
+    """
+    ours = self._meta.get('settings', {})
+    theirs = record.manifest.get('settings', ours)  # Older ones do not tell.
+    self.changed = rundir.changed(theirs, ours)
+    rundir.check_changed(self._folder, self.changed)
 
   def _check_spaces(self, record):
     ours, theirs = self._meta['spaces'], record.manifest['spaces']

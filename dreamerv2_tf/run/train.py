@@ -91,7 +91,6 @@ def train(p: 'Parts') -> None:
   """
   step, due = p.progress.step, p.progress.due
   logged, warned, last = False, False, None
-  p.session.begin()
   while True:
     if not prefilling(p):
       pretrain(p)

@@ -96,7 +96,7 @@ def _path():
 def _read():
   """Returns module -> where it lay when the user named it."""
   try:
-    lines = _path().read_text().splitlines()
+    lines = files.read(_path()).decode().splitlines()
   except (OSError, ValueError, RuntimeError):
     return {}
   return dict(line.split('\t') for line in lines if line.count('\t') == 1)

@@ -75,7 +75,7 @@ def read_card(
         'checkpoint out.')
   path = folder / CARD
   try:
-    card = files.parse_object(path.read_bytes())
+    card = files.parse_object(files.read(path))
     step = card.get('step')
     if type(step) is not int or step < 0:
       raise ValueError(f"'step' is {step!r}, no number of steps")

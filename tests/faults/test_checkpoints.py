@@ -17,7 +17,7 @@ from saved import Net, fill, flip, folder
 import tensorflow as tf
 
 from dreamerv2_tf import cli, errors, files
-from dreamerv2_tf.run import checkpoint, session, variables
+from dreamerv2_tf.run import agents, checkpoint, session, variables
 from dreamerv2_tf.run import manifest as manifests
 
 GOLDEN = pathlib.Path(__file__).with_name('golden')
@@ -48,6 +48,31 @@ def killed(self, step, *args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
   return save(self, step, *args, **kwargs)
 Checkpoints.save = killed
+"""
+
+
+# A kill when the first checkpoint is in its place.
+PLACED = """
+import os, signal
+from dreamerv2_tf.run.checkpoint import Checkpoints
+place = Checkpoints._place
+def killed(self, temp, path):
+  place(self, temp, path)
+  os.kill(os.getpid(), signal.SIGKILL)
+Checkpoints._place = killed
+"""
+
+# Somebody deletes all checkpoints after that of step 20.
+DELETED = """
+import shutil
+from dreamerv2_tf.run.checkpoint import Checkpoints
+save = Checkpoints.save
+def delete(self, step, *args, **kwargs):
+  saved = save(self, step, *args, **kwargs)
+  if step == 20:
+    shutil.rmtree(self._dir)
+  return saved
+Checkpoints.save = delete
 """
 
 
@@ -120,7 +145,8 @@ class TestPointer:
 class TestDamage:
 
   @pytest.mark.fault(19)
-  @pytest.mark.parametrize('harm', ['flip', 'truncate', 'empty', 'remove'])
+  @pytest.mark.parametrize(
+      'harm', ['flip', 'truncate', 'empty', 'remove', 'pipe'])
   @pytest.mark.parametrize('name', [
       'variables.index', 'variables.data-00000-of-00001', 'state.json',
       'arrays.npz', 'MANIFEST.json'])
@@ -148,6 +174,18 @@ class TestDamage:
     assert store.best_step() is None and 'best.json' in caplog.text
     assert store.newest().step == 1
     assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
+
+  @pytest.mark.fault(19)
+  def test_a_mark_that_is_a_pipe_is_not_waited_for(self, store, caplog):
+    fill(store, 1)
+    os.mkfifo(store._dir / 'best.json')
+    assert store.best_step() is None and 'best.json' in caplog.text
+
+  @pytest.mark.fault(19)
+  def test_names_of_other_digits_are_no_checkpoints(self, store):
+    fill(store, 1)
+    shutil.copytree(folder(store, 1), store._dir / ('0' * 11 + '\u0662'))
+    assert store.steps() == [1]
 
   @pytest.mark.fault(19)
   @pytest.mark.parametrize('number', [
@@ -433,8 +471,10 @@ def _damaged(store, name, harm):
   """Leaves an intact checkpoint 1 and a damaged 2."""
   fill(store, 1, 2)
   path = folder(store, 2) / name
-  if harm == 'remove':
+  if harm in ('remove', 'pipe'):
     path.unlink()
+    if harm == 'pipe':
+      os.mkfifo(path)  # Nobody will ever write to it.
   elif harm == 'flip':
     flip(path)
   else:
@@ -496,9 +536,37 @@ class TestRun:
         logdir, *flags, setup=FULL.format(0, 1000), status=6)
     assert err.splitlines()[-1].startswith(
         'error: Can not save checkpoint 0 in ')
-    assert not runs.episodes(logdir)
+    assert not logdir.exists()
     out, _ = launcher.call(logdir, *flags)
     assert 'New run.' in out and len(runs.episodes(logdir)) == 4
+
+  @pytest.mark.fault(23)
+  @pytest.mark.parametrize('setup, status, says', [
+      (FULL.format(0, 1000), 6, 'Resumed       no checkpoint; 20 episodes'),
+      (PLACED, -signal.SIGKILL, 'Resumed       checkpoint 140: ')])
+  def test_a_run_that_did_not_begin_with_episodes_of_others_begins_later(
+      self, launcher, stored, tmp_path, setup, status, says):
+    logdir = tmp_path / 'run'
+    shutil.copytree(stored / 'train_episodes', logdir / 'train_episodes')
+    before = runs.tree(logdir)
+    flags = [*COLLECT, '--steps', 160]
+    launcher.call(logdir, *flags, setup=setup, status=status)
+    assert runs.tree(logdir / 'train_episodes') == {
+        name.partition('/')[2]: digest for name, digest in before.items()}
+    assert not (logdir / 'config.yaml').exists()
+    out, _ = launcher.call(logdir, *flags)
+    assert says in out and len(runs.episodes(logdir)) > 20
+    runs.assert_steps_increase(logdir)
+
+  @pytest.mark.fault(19)
+  def test_the_folder_of_checkpoints_is_made_again(
+      self, launcher, tmp_path):
+    launcher.call(
+        tmp_path / 'run', *COLLECT, '--checkpoint_every', 20, '--steps', 60,
+        setup=DELETED)
+    assert [path.name for path in sorted(
+        (tmp_path / 'run' / 'checkpoints').iterdir())] == [
+            '000000000040', '000000000060']
 
   @pytest.mark.fault(2)
   @pytest.mark.fault(19)
@@ -615,6 +683,9 @@ class TestRun:
     text = path.read_text()
     path.write_text(text.replace('deter: 32', 'deter: 48'))
     assert path.read_text() != text
+    record = runs.newest(logdir)
+    runs.resign(record.path, settings={
+        **record.manifest['settings'], 'rssm.deter': 48})
     before = runs.tree(logdir)
     words = [
         '--logdir', logdir, *COLLECT, '--rssm.deter', 48, '--deterministic',
@@ -663,6 +734,19 @@ def test_what_would_fail_later_is_told_while_resuming(original, path, value):
   place[last] = value
   with pytest.raises((TypeError, ValueError), match=f"'{path}' "):
     check(state)
+
+
+@pytest.mark.fault(19)
+def test_an_evaluation_takes_another_checkpoint_if_a_run_deletes_its_own(
+    collected, monkeypatch, capsys):
+  class Slow(agents.Agent):
+    def __init__(self, *args, **kwargs):
+      shutil.rmtree(collected / 'checkpoints' / '000000000060')
+      super().__init__(*args, **kwargs)
+  monkeypatch.setattr(agents, 'Agent', Slow)
+  assert cli.main([
+      'eval', '--logdir', str(collected), '--episodes', '1', '--json']) == 0
+  assert json.loads(capsys.readouterr().out.splitlines()[-1])['step'] == 40
 
 
 @pytest.mark.fault(24)

@@ -1,6 +1,7 @@
 """Faults 45 to 55: the configuration, the command line and the run folder."""
 
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -22,7 +23,7 @@ from runs import ODD
 import toys
 
 from dreamerv2_tf import cli, envs, errors
-from dreamerv2_tf.config import Config
+from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.data import store as storelib
 from dreamerv2_tf.data.episodes import parse
 from dreamerv2_tf.errors import ConfigError
@@ -30,7 +31,7 @@ from dreamerv2_tf.report.jsonl import JSONLOutput
 from dreamerv2_tf.report.logger import Logger
 from dreamerv2_tf.report.tensorboard import TensorBoardOutput
 from dreamerv2_tf.run import lock as locklib
-from dreamerv2_tf.run import measure, rundir
+from dreamerv2_tf.run import measure, parts, rundir
 
 HOLD = """
 import sys
@@ -252,6 +253,63 @@ def test_other_runs_are_refused(original, train, collect, flags, message):
   line = train(3, *collect, '--model_opt.lr', 1e-3, *flags, logdir=original)
   assert line.startswith('error: ') and message in line
   assert runs.tree(original) == before
+
+
+def edit(path, old, new):
+  text = path.read_text()
+  assert text.count(old) == 1
+  path.write_text(text.replace(old, new))
+
+
+@pytest.mark.fault(48)
+def test_what_is_edited_in_the_folder_is_compared_with_the_checkpoint(
+    collected, train, finishes, collect, capsys):
+  stored = collected / 'config.yaml'
+  edit(stored, 'action_repeat: 1', 'action_repeat: 2')
+  before = runs.tree(collected)
+  for call in (
+      lambda: train(3, '--steps', 80),
+      lambda: cli.main(['eval', '--logdir', str(collected)]) == 3 and (
+          capsys.readouterr().err)):
+    assert 'action_repeat was 1, is now 2. Give a new --logdir' in call()
+    assert runs.tree(collected, 'failure.json') == before
+  edit(stored, 'action_repeat: 2', 'action_repeat: 1')
+  edit(stored, 'seed: 0', 'seed: 5')
+  finishes('--steps', 80)
+  assert history(collected)[-1]['changed'] == {
+      'seed': [0, 5], 'steps': [60, 80]}
+
+
+@pytest.mark.fault(48)
+def test_a_lost_configuration_does_not_let_others_in(
+    collected, train, finishes, collect):
+  (collected / 'config.yaml').unlink()
+  before = runs.tree(collected)
+  line = train(3, *collect, '--env.config.length', 9)
+  assert 'env.config.length was 7, is now 9' in line
+  assert runs.tree(collected) == before
+  finishes(*collect, '--steps', 80)
+
+
+@pytest.mark.fault(48)
+def test_checkpoints_of_a_run_with_other_settings_are_refused(
+    collected, train, collect, tmp_path):
+  train(
+      0, *collect, '--env.obs_scale', 0.5, '--steps', 20,
+      logdir=tmp_path / 'other')
+  shutil.rmtree(collected / 'checkpoints')
+  shutil.copytree(tmp_path / 'other' / 'checkpoints', collected / 'checkpoints')
+  before = runs.tree(collected)
+  assert 'env.obs_scale was 0.5, is now 1e-09' in train(3, *collect)
+  assert runs.tree(collected, 'failure.json') == before
+
+
+def test_settings_may_hold_mappings_in_lists():
+  config = resolve(['debug'], ['--env.config.cars', '[{lane: 1}, 2]'])
+  assert rundir.comparable(config)['env.config.cars'] == [{'lane': 1}, 2]
+  assert len(parts.digest(config)) == 64
+  assert not rundir.changed(
+      rundir.comparable(config), rundir.comparable(Config(config.to_dict())))
 
 
 @pytest.mark.fault(48)
@@ -479,11 +537,31 @@ class TestLock:
     # The file is replaced between the opening and the flock.
     flock = locklib._flock
     def late(handle):
-      (tmp_path / 'run' / 'lock').unlink()
+      (tmp_path / 'run' / 'lock').unlink(missing_ok=True)
       return flock(handle)
     monkeypatch.setattr(locklib, '_flock', late)
     with pytest.raises(errors.LockedError):
       rundir.RunDir(tmp_path / 'run')
+
+
+  def test_without_its_file_the_folder_stays_locked(self, tmp_path, holder):
+    (tmp_path / 'run' / 'lock').unlink()
+    with pytest.raises(errors.LockedError, match='locked by pid unknown'):
+      rundir.RunDir(tmp_path / 'run')
+    holder.kill()
+    holder.wait()
+    rundir.RunDir(tmp_path / 'run').close()
+
+  def test_disks_that_lock_files_alone_will_do(self, tmp_path, monkeypatch):
+    flock = locklib._flock
+    def files_alone(handle):
+      if os.path.isdir(f'/proc/self/fd/{handle}'):
+        raise errors.StorageError('The disk has no locks of folders.')
+      return flock(handle)
+    monkeypatch.setattr(locklib, '_flock', files_alone)
+    with rundir.RunDir(tmp_path / 'run'):
+      with pytest.raises(errors.LockedError):
+        rundir.RunDir(tmp_path / 'run')
 
 
 @pytest.mark.fault(51)
@@ -534,17 +612,27 @@ class TestOtherHost:
         rundir.RunDir(tmp_path / 'run')
     assert 'Took over the lock of host elsewhere' in caplog.text
 
-  def test_break_lock_replaces_the_flock_of_a_silent_host(
-      self, tmp_path, holder):
+  def test_break_lock_replaces_the_flock_of_a_silent_host(self, tmp_path):
     # As on a network disk whose server still keeps a dead client's flock.
+    lock = tmp_path / 'run' / 'lock'
+    lock.parent.mkdir()
+    lock.write_text('{"pid": 5, "host": "elsewhere", "boot_id": "other"}')
+    os.utime(lock, (0, 0))
+    with lock.open() as file:
+      fcntl.flock(file, fcntl.LOCK_EX)
+      with pytest.raises(errors.LockedError, match='--break-lock'):
+        rundir.RunDir(tmp_path / 'run')
+      with rundir.RunDir(tmp_path / 'run', break_lock=True):
+        with pytest.raises(errors.LockedError, match=f'pid {os.getpid()}'):
+          rundir.RunDir(tmp_path / 'run')
+
+  def test_break_lock_does_not_break_that_of_a_living_process(
+      self, tmp_path, holder):
     lock = tmp_path / 'run' / 'lock'
     lock.write_text('{"pid": 5, "host": "elsewhere", "boot_id": "other"}')
     os.utime(lock, (0, 0))
-    with pytest.raises(errors.LockedError, match='--break-lock'):
-      rundir.RunDir(tmp_path / 'run')
-    with rundir.RunDir(tmp_path / 'run', break_lock=True):
-      with pytest.raises(errors.LockedError, match=f'pid {os.getpid()}'):
-        rundir.RunDir(tmp_path / 'run')
+    with pytest.raises(errors.LockedError, match='locked by pid 5 on host els'):
+      rundir.RunDir(tmp_path / 'run', break_lock=True)
 
   @pytest.mark.parametrize('here', [
       {'host': 'me'},  # An earlier boot of this host.
@@ -779,6 +867,43 @@ def test_links_in_the_folder_are_refused(tmp_path, name):
   assert (tmp_path / 'file').read_text() == 'x' * 900
   assert (target / '.tmp-5-a').read_text() == 'mine'
   assert [path.name for path in run.iterdir()] == [name]
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize('name, kinds', [
+    *[(name, ('folder', 'pipe')) for name in rundir.FILES],
+    *[(name, ('file', 'pipe')) for name in rundir.FOLDERS]])
+def test_other_things_in_the_folder_are_refused(tmp_path, name, kinds):
+  what = 'file' if 'folder' in kinds else 'folder'
+  for kind in kinds:
+    path = tmp_path / kind / name
+    path.parent.mkdir()
+    {'folder': path.mkdir, 'file': path.touch,
+     'pipe': lambda path=path: os.mkfifo(path)}[kind]()
+    with pytest.raises(errors.StateError, match=(
+        f'In the run folder {path.parent}, {name} is no {what}. Move that')):
+      rundir.RunDir(path.parent)
+    assert os.listdir(path.parent) == [name]
+
+
+@pytest.mark.fault(55)
+def test_an_environment_may_go_to_another_folder(
+    train, collect, tmp_path, monkeypatch):
+  for name in 'here', 'there':
+    (tmp_path / name).mkdir()
+  flags = [
+      *collect[:2], '--task', 'gym_toys:Nomad-v0', '--env.config.folder',
+      tmp_path / 'there', '--steps', 20, '--prefill', 100, '--envs_parallel',
+      'none']
+  monkeypatch.chdir(tmp_path / 'here')
+  train(0, *flags, logdir='run')
+  assert os.getcwd() == str(tmp_path / 'there')
+  monkeypatch.chdir(tmp_path / 'here')
+  assert cli.main([
+      'eval', '--logdir', 'run', '--episodes', '1', '--video', 'a.gif']) == 0
+  assert runs.newest(tmp_path / 'here' / 'run').step == 20
+  assert (tmp_path / 'here' / 'a.gif').exists()
+  assert not list((tmp_path / 'there').iterdir())
 
 
 @pytest.mark.fault(55)

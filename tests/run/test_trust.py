@@ -1,5 +1,6 @@
 """Settings of others name code; it is run with the user's word only."""
 
+import os
 import sys
 
 import pytest
@@ -94,3 +95,11 @@ def test_a_home_that_can_not_be_written_is_no_error(
   monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'file'))
   trust.remember(settings())
   trust.check(folder, settings(), trust=True)
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_what_was_remembered_may_be_no_file(folder, stranger, tmp_path, make):
+  (tmp_path / 'state' / 'dreamerv2_tf').mkdir(parents=True)
+  make(tmp_path / 'state' / 'dreamerv2_tf' / 'modules')
+  with pytest.raises(ConfigError, match='which you have not used'):
+    trust.check(folder, settings())
