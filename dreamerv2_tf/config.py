@@ -148,9 +148,8 @@ class Config(Mapping):
       raise ConfigError(
           f"'{name}' is a group of keys; set one of {', '.join(inside)}.")
     groups = {key.rpartition('.')[0] for key in leaves} - {''}
-    near = suggest(name, leaves, flags, groups)
-    raise ConfigError(
-        f"Unknown key '{name}'.{near or ' All keys: dreamerv2 --help.'}")
+    near = suggest(name, leaves, flags, groups) or ' All: dreamerv2 --help.'
+    raise ConfigError(f"Unknown key '{name}'.{near}")
 
   def to_dict(self) -> dict[str, Any]:
     """Returns plain nested dicts and lists."""
@@ -297,11 +296,10 @@ def value_of_flag(key: str, rule: Key | None, words: Sequence[str]) -> Any:
     values = [yamlfile.parse(word) for word in words]
     return values if len(values) > 1 else values[0]
   if len(words) > 1:
-    text = ' '.join(words)
-    quoted = f' If it holds spaces, quote it: --{key} {shlex.quote(text)}.'
-    raise ConfigError(
-        f"'--{key}' takes one value but got {len(words)}: {text}."
-        + quoted * (rule.type is str and not rule.choices))
+    text = f"{' '.join(words)}."
+    if rule.type is str and not rule.choices:
+      text += f" Quote spaces: --{key} {shlex.quote(' '.join(words))}."
+    raise ConfigError(f"'--{key}' takes one value but got {len(words)}: {text}")
   return words[0]
 
 
