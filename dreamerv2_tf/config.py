@@ -148,9 +148,8 @@ class Config(Mapping):
       raise ConfigError(
           f"'{name}' is a group of keys; set one of {', '.join(inside)}.")
     groups = {key.rpartition('.')[0] for key in leaves} - {''}
-    near = suggest(name, leaves, flags, groups)
-    raise ConfigError(
-        f"Unknown key '{name}'.{near or ' All keys: dreamerv2 --help.'}")
+    near = suggest(name, leaves, flags, groups) or ' All: dreamerv2 --help.'
+    raise ConfigError(f"Unknown key '{name}'.{near}")
 
   def to_dict(self) -> dict[str, Any]:
     """Returns plain nested dicts and lists."""

@@ -61,9 +61,8 @@ def value_of_flag(key: str, rule: Key | None, words: Sequence[str]) -> Any:
     values = [yamlfile.parse(word) for word in words]
     return values if len(values) > 1 else values[0]
   if len(words) > 1:
-    text = ' '.join(words)
-    quoted = f' If it holds spaces, quote it: --{key} {shlex.quote(text)}.'
-    raise ConfigError(
-        f"'--{key}' takes one value but got {len(words)}: {text}."
-        + quoted * (rule.type is str and not rule.choices))
+    text = f"{' '.join(words)}."
+    if rule.type is str and not rule.choices:
+      text += f" Quote spaces: --{key} {shlex.quote(' '.join(words))}."
+    raise ConfigError(f"'--{key}' takes one value but got {len(words)}: {text}")
   return words[0]

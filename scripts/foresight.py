@@ -82,7 +82,8 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
       folder, options.checkpoint, overrides, trust=options.trust)
   if not config.pred_discount:
     raise ConfigError(f'{folder} has no discount head, so it foresees no end.')
-  make = functools.partial(envlib.make, config.task, config)
+  make = functools.partial(
+      envlib.make, config.task, **config.taken_by(envlib.make))
   seeds = range(options.seed, options.seed + options.episodes)
   with environments.make_evaluator(
       config, config.envs, make,

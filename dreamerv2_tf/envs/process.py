@@ -215,10 +215,10 @@ def end(workers: Sequence[Inline | Process], patience: float) -> None:
 def _search_path():
   """Where modules are searched, as a worker with another folder would."""
   try:
-    here = [os.getcwd()]
-  except FileNotFoundError:
-    here = []  # Somebody has deleted the current folder.
-  return [place for x in sys.path for place in ([x] if x else here)]
+    here = os.getcwd()
+  except FileNotFoundError:  # Somebody has deleted the current folder.
+    return [x for x in sys.path if os.path.isabs(x)]
+  return [os.path.join(here, x) if x else here for x in sys.path]
 
 
 def _set_generators(states):

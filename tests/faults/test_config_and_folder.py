@@ -772,7 +772,7 @@ def test_a_damaged_evaluation_is_made_again(text, tmp_path):
   path.write_bytes(text.encode('latin-1'))
   episode = {'reward': np.float32([0, 2, 3])}
   parts = types.SimpleNamespace(
-      config=types.SimpleNamespace(task='gym_a'), folder=tmp_path,
+      config=types.SimpleNamespace(task='gym_a', env={}), folder=tmp_path,
       schedule=types.SimpleNamespace(eval_every=1, eval_eps=1),
       progress=types.SimpleNamespace(step=7),
       agent=types.SimpleNamespace(train_calls=1))

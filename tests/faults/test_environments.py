@@ -601,7 +601,8 @@ def test_workers_find_modules_in_a_folder_of_any_name(tmp_path, monkeypatch):
 def test_the_current_folder_may_be_gone(tmp_path, monkeypatch):
   (tmp_path / 'here').mkdir()
   monkeypatch.chdir(tmp_path / 'here')
-  monkeypatch.syspath_prepend('')
+  for place in '', 'relative':
+    monkeypatch.syspath_prepend(place)
   (tmp_path / 'here').rmdir()
   with envs.Pool(factory(), 1) as pool:
     assert run(pool, ('reset', 6))[0]['is_first']

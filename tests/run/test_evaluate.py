@@ -136,7 +136,7 @@ def test_a_reader_may_leave(highway):
 def test_run_without_a_checkpoint(tmp_path, eval_):
   resolve(['debug'], ['--task', 'gym_toys:Counter-v0']).save(
       tmp_path / 'config.yaml')
-  line = eval_(tmp_path, status=3)
+  line = eval_(tmp_path, '--trust', status=3)
   assert line == (
       f'error: There is no checkpoint in {tmp_path}/checkpoints. Train first, '
       'or check --logdir.')
