@@ -12,7 +12,6 @@ simulator_planner goes on after the last complete episode.
 
 from collections.abc import Mapping, Sequence
 import itertools
-import json
 import math
 import pathlib
 import sys
@@ -27,7 +26,7 @@ import command
 import gymnasium as gym
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import envs, errors, flags, helptext
+from dreamerv2_tf import envs, errors, files, flags, helptext
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.run import environments, rundir
@@ -211,7 +210,7 @@ def finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:
     StateError: it holds those of others.
   """
   try:
-    record = json.loads((folder / 'record.json').read_text())
+    record = files.parse_object(files.read(folder / 'record.json'))
   except (FileNotFoundError, ValueError):
     return False
   diff = rundir.changed({key: record.get(key) for key in settings}, settings)

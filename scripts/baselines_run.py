@@ -175,7 +175,7 @@ def patiently(
     Episodes, of the keys that scores are made of, and no frames.
   """
   try:
-    done = json.loads(path.read_text())
+    done = files.parse_object(files.read(path))
     if done['settings'] != settings:
       raise ValueError('Other settings.')
     done = done['episodes']

@@ -100,6 +100,8 @@ def limits(
 
   All values are within, but for what is far below the level of no skill.
   """
+  if not values:  # No run was evaluated in training.
+    return 0.0, 1.0
   low, high = min(values), max(values)
   if level is not None:
     low = max(low, level - BELOW)

@@ -1,7 +1,6 @@
 """Reads evaluated runs for results.py, ours and those of baselines.py."""
 
 from collections.abc import Iterator, Mapping, Sequence
-import json
 import pathlib
 import re
 import sys
@@ -124,7 +123,7 @@ def _runs(folder, first, count) -> Iterator[dict[str, Any]]:
 
 def _baseline(folder):
   """Returns a run of scripts/baselines.py."""
-  record = json.loads((folder / 'record.json').read_text())
+  record = _object(folder / 'record.json')
   learned = record['env_steps'] > 0
   curve = [
       [row['step'], row.get('time'), row['eval_return']]
@@ -138,7 +137,7 @@ def _baseline(folder):
           'highway_') else '',
       'seconds': record['train_seconds'] if learned else None,
       'inclusive': False, 'curve': curve if learned else [],
-      **_final(json.loads((folder / 'eval.json').read_text())),
+      **_final(_object(folder / 'eval.json')),
       'program': 'scripts/baselines.py',
       'words': names.portable(record['argv']),
       'versions': record['versions'], 'machine': record['machine'],
@@ -161,7 +160,7 @@ def _ours(folder, first, count) -> Iterator[dict[str, Any]]:
         f'{folder} is at step {reached:,} of {config.steps:,}: go on.')
     return
   best = folder / 'checkpoints' / 'best.json'
-  best = json.loads(best.read_text())['step'] if best.is_file() else None
+  best = _object(best)['step'] if best.is_file() else None
   common = {'asked': config.steps, 'minutes': 0, **_training(folder, config)}
   history = common.pop('history')
   for path, record in records.items():
@@ -185,7 +184,12 @@ def _records(folder, first, count):
   """Yields the paths of evaluations on these scenarios, and what they hold."""
   for path in sorted(folder.glob(f'eval-*-{first}-{count}*.json')):
     if re.fullmatch(rf'eval-\d+-{first}-{count}(-[0-9a-f]{{8}})?', path.stem):
-      yield path, json.loads(path.read_text())
+      yield path, _object(path)
+
+
+def _object(path):
+  """Returns a JSON object; raises OSError or ValueError if it is none."""
+  return files.parse_object(files.read(path))
 
 
 def _step(path):
@@ -201,7 +205,7 @@ def _final(record):
 
 def _training(folder, config):
   """Returns what is known of how a run of ours was trained, and `history`."""
-  record = json.loads((folder / 'run.json').read_text())
+  record = _object(folder / 'run.json')
   history = record['history']
   simulators = [x.get('simulator') or config.env.simulator for x in history]
   curve, seconds, inclusive = times(list(_metrics(folder)))
@@ -220,7 +224,7 @@ def _training(folder, config):
 
 def _metrics(folder):
   """Yields the rows of metrics.jsonl that could be written whole."""
-  for text in (folder / 'metrics.jsonl').read_bytes().splitlines():
+  for text in files.read(folder / 'metrics.jsonl').splitlines():
     try:
       yield files.parse_object(text)
     except ValueError:

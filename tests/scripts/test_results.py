@@ -1,10 +1,12 @@
 import json
+import os
 import pathlib
 import re
 
 import numpy as np
 from PIL import Image
 import pytest
+import runs
 
 from dreamerv2_tf import config as configlib
 
@@ -153,6 +155,28 @@ def test_tables_and_plots(script, root, capsys):
   for kind in 'steps', 'time':
     picture = np.asarray(Image.open(outdir / f'{TASK}-{kind}.png'))
     assert picture.std() > 10
+
+
+@pytest.mark.parametrize('name', [
+    'eval-100-10000-4.json', 'run.json', 'metrics.jsonl',
+    'checkpoints/best.json', 'config.yaml'])
+@pytest.mark.parametrize('text', [*runs.ODD, None])
+def test_a_run_that_can_not_be_read_leaves_the_others(
+    script, tmp_path, name, text, capsys):
+  add_ours(tmp_path, 0, [1.0] * 4, last=None)
+  path = add_ours(tmp_path, 1, [2.0] * 4, last=None) / name
+  if text is None:
+    path.unlink()
+    os.mkfifo(path)
+  else:
+    path.write_bytes(text.encode('latin-1'))
+  [runs] = rows_of(script, tmp_path).values()
+  # Lines of metrics that are none are passed by.
+  assert len(runs) == 1 + (name == 'metrics.jsonl' and text is not None)
+  err = capsys.readouterr().err
+  assert len(runs) == 2 or any(text in err for text in (
+      'can not be read: ', 'ours-1-0 has no evaluation of 4 scenarios',
+      'ours-1-0/eval-100-10000-4.json is neither of the best'))
 
 
 def test_the_page_has_all_else_that_one_needs(script, root):

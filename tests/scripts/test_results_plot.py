@@ -65,13 +65,14 @@ def test_the_axis_holds_all_but_what_is_far_below_no_skill(script):
   assert script.limits([20, 24, 30], None) == pytest.approx((19.4, 30.6))
   assert script.limits([2, 24, 31], 26) == pytest.approx((20.4, 31.6))
   assert script.limits([7], None) == (6, 8)
+  assert script.limits([], None) == (0, 1)
 
 
 def test_a_picture_is_drawn_with_and_without_curves(script, row, tmp_path):
   rows = [row(run(0, [1, 60, 5], [2, 90, 7]), run(1, [1, 50, 6], [2, 95, 3]))]
   for name, some, levels in (
       ('both', rows, {'slow': 4.0, 'plan': 8.0}), ('level', [], {'slow': 4.0}),
-      ('curve', rows, {})):
+      ('curve', rows, {}), ('nothing', [], {})):
     path = tmp_path / f'{name}.png'
     script.plot(some, levels, script.TIME, path)
     assert np.asarray(Image.open(path)).std() > 10
