@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # It imports TensorFlow.
 log = logging.getLogger('dreamerv2_tf')
 
 MAX_REJECTED = 10  # Episodes of each environment, if none could be used.
+LONG = 100  # Steps of each environment before an end is missed.
 ENDLESS = 'Cut them after a number of steps, such as --time_limit 1000.'
 
 
@@ -149,7 +150,7 @@ def endless(p: 'Parts') -> bool:
 
 def warn_if_endless(p: 'Parts') -> bool:
   """Returns whether that was to be told."""
-  if endless(p):
+  if endless(p) and int(p.progress.step) >= LONG * len(p.pool):
     log.warning(
         'Prefill is over, but in %d steps no episode has ended, and nothing '
         'is learned until one has. %s', int(p.progress.step), ENDLESS)

@@ -75,16 +75,19 @@ def test_vectors_do_without_frames(tmp_path):
   assert runs.column(tmp_path / 'run', 'eval_return')
 
 
+@pytest.mark.parametrize('prefill, told', [
+    (60, 200), (220, 220)])  # Not before 100 steps of each.
 def test_an_environment_that_never_ends_is_an_error_of_usage(
-    train, tmp_path, caplog):
+    train, tmp_path, caplog, prefill, told):
   line = train(
-      2, *runs.TOY, '--env.config.length', 10 ** 6, '--steps', 90)
+      2, *runs.TOY, '--env.config.length', 10 ** 6, '--time_limit', 0,
+      '--prefill', prefill, '--steps', 230)
   assert line == (
-      'error: Nothing was learned: in 90 steps no episode has ended. Cut them '
+      'error: Nothing was learned: in 230 steps no episode has ended. Cut them '
       'after a number of steps, such as --time_limit 1000.')
   [warning] = [x.getMessage() for x in caplog.records if 'Prefill' in x.msg]
-  assert 'in 60 steps no episode has ended' in warning
-  assert runs.newest(tmp_path / 'run').step == 90
+  assert f'in {told} steps no episode has ended' in warning
+  assert runs.newest(tmp_path / 'run').step == 230
 
 
 def test_a_run_without_gradient_steps_is_not_called_done(launcher, tmp_path):
