@@ -110,6 +110,8 @@ def _without_root(word):
 
 
 def _same(key, old, new):
+  if 'auto' in (old, new) and key == 'precision':  # Runs store what it was.
+    return True
   return _plain(key, old) == _plain(key, new)
 
 
