@@ -19,6 +19,7 @@ LAYERS = [
     ['helptext'],
     ['pretrained'],
     ['report'],
+    ['curves'],
     ['envs'],
     ['data'],
     ['tfutils'],
@@ -50,8 +51,8 @@ FORBIDDEN = {
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
-    'flags', 'config', 'helptext', 'pretrained', 'report', 'envs', 'data',
-    'cli', '__init__', '__main__'}
+    'flags', 'config', 'helptext', 'pretrained', 'report', 'curves', 'envs',
+    'data', 'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
