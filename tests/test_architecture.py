@@ -20,6 +20,7 @@ LAYERS = [
     ['pretrained'],
     ['report'],
     ['curves'],
+    ['paper'],
     ['envs'],
     ['data'],
     ['tfutils'],
@@ -52,8 +53,8 @@ FORBIDDEN = {
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
-    'flags', 'config', 'helptext', 'pretrained', 'report', 'curves', 'envs',
-    'data', 'commands', 'cli', '__init__', '__main__'}
+    'flags', 'config', 'helptext', 'pretrained', 'report', 'curves', 'paper',
+    'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
