@@ -17,23 +17,41 @@ def entries(flags: Mapping[str, tuple[Any, str]]) -> list[str]:
       for name, (default, text) in flags.items()]
 
 
-def entry(name: str, text: str, value: Any = None) -> str:
-  """Formats a name, two spaces in, and its description in a second column."""
+def entry(
+    name: str, text: str, value: Any = None, *, column: int = 40,
+    mark: str = ' ') -> str:
+  """Formats a name, two spaces in, and its description in a second column.
+
+  Args:
+    name: of a flag, preset or command.
+    text: what it is.
+    value: its default or value, if there is one.
+    column: where the description begins.
+    mark: a character for the start of the line.
+  """
   if value is not None:
     name += f' {value if isinstance(value, str) and value else show(value)}'
   width = min(shutil.get_terminal_size().columns, 100)
-  rows = textwrap.wrap(text, max(width - 40, 30))
-  if len(name) > 35:
+  rows = textwrap.wrap(text, max(width - column, 30))
+  if len(name) > column - 5:
     rows.insert(0, '')
   return '\n'.join(
-      f"{'  ' + name * (not i):<40}{row}".rstrip() for i, row in
-      enumerate(rows))
+      f"{(' ' if i else mark) + ' ' + name * (not i):<{column}}{row}".rstrip()
+      for i, row in enumerate(rows))
 
 
-def listing(config: Config) -> list[str]:
+def paragraph(text: str) -> str:
+  """Formats a text of some lines, two spaces in."""
+  width = min(shutil.get_terminal_size().columns, 80)
+  return textwrap.fill(
+      text, width, initial_indent='  ', subsequent_indent='  ')
+
+
+def listing(config: Config, defaults: Config) -> list[str]:
   """Returns one entry for each setting, by group.
 
   Range or choices follow its description, and whether a run folder keeps it.
+  Those with another value than in `defaults` have a mark.
   """
   lines = []
   for name, rules in GROUPS.items():
@@ -41,7 +59,8 @@ def listing(config: Config) -> list[str]:
     for key, rule in rules.items():
       notes = [rule.what if rule.choices else rule.range, 'fixed' * rule.fixed]
       text = f"{rule.help} {_sentence('; '.join(filter(None, notes)))}"
-      lines.append(entry(f'--{key}', text, config[key]))
+      mark = ' ' if config[key] == defaults[key] else '*'
+      lines.append(entry(f'--{key}', text, config[key], mark=mark))
   return lines
 
 

@@ -1,11 +1,12 @@
 import errno
 import os
 import re
+import shlex
 import types
 
 import pytest
 
-from dreamerv2_tf import __version__, cli, errors, run, startup
+from dreamerv2_tf import __version__, cli, commands, errors, run, startup
 from dreamerv2_tf.config import resolve
 
 
@@ -84,10 +85,12 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
       'eval', '--logdir', str(stored), '--episodes', '1e1', '--json', '--seed',
       '3', '--env.config.lanes_count', '4', '--checkpoint=best', '--video',
       'a.gif', '--trust', '--envs', '2', '--precision=32']) == 0
+  assert cli.main(['eval', str(stored)]) == 0
   defaults = dict(
       episodes=100, seed=10000, checkpoint='latest', json=False, video=None,
       envs=None, overrides=[], trust=False, keep=True)
   assert calls[0] == ((str(stored),), defaults)
+  assert calls[2] == calls[0]
   assert calls[1] == ((str(stored),), dict(
       episodes=10, seed=3, checkpoint='best', json=True, video='a.gif', envs=2,
       trust=True, keep=True,
@@ -113,7 +116,8 @@ def test_a_run_of_no_task_is_not_begun(
 
 @pytest.mark.parametrize('arguments, message', [
     (['trian'], "Unknown command 'trian'. Did you mean 'train'?"),
-    (['help'], 'Commands: train, eval; dreamerv2 --help tells more.'),
+    (['walk'], 'Commands: train, eval; dreamerv2 --help tells more.'),
+    (['help', 'evl'], "Unknown command 'evl'. Did you mean 'eval'?"),
     (['evaluate'], "Unknown command 'evaluate'. Did you mean 'eval'?"),
     (['train', 'highway'], "Unexpected argument 'highway'"),
     (['--configs', 'higway'], "Unknown preset 'higway'. Did you mean 'highway"),
@@ -133,6 +137,7 @@ def test_a_run_of_no_task_is_not_begun(
     (['eval', '--pretrained', 'a', '--checkpoint', 'best'],
      'A pretrained agent has one state'),
     (['eval', '--logdir', 'nowhere'], 'nowhere: no run here'),
+    (['eval', 'a', 'b'], "'--logdir' takes one value but got 2: a b."),
     (['eval', '--configs', 'highway'], 'eval takes the settings of the run'),
     (['eval', '--logdir', '.', '--episodes', '0'], "'episodes' must be at lea"),
     (['eval', '--logdir', '.', '--seed', '-1'], "'seed' must be at least 0"),
@@ -156,6 +161,9 @@ def test_eval_checks_overrides_and_stored_settings(calls, stored, capsys):
   assert cli.main(['eval', '--logdir', logdir, '--episode', '3']) == 2
   assert "Unknown key 'episode'. Did you mean 'episodes'" in (
       capsys.readouterr().err)
+  for words in ['--steps', '9000'], ['--replay\\.m.*', '1'], ['--prefill=1']:
+    assert cli.main(['eval', '--logdir', logdir, *words]) == 2
+    assert 'changes nothing in an evaluation' in capsys.readouterr().err
   (stored / 'config.yaml').write_text('seed: 1\nseed: 2\n')
   assert cli.main(['eval', '--logdir', logdir]) == 2
   assert cli.main(['--logdir', logdir]) == 2
@@ -214,7 +222,7 @@ def test_help_lists_every_key_with_its_value(capsys):
   config = resolve(['highway', 'debug'])
   for key in config.flat:
     if not key.startswith('env.config'):
-      assert f'\n  --{key} ' in out, key
+      assert f'\n  --{key} ' in out or f'\n* --{key} ' in out, key
   assert '--rssm.deter 32 ' in out and 'World model\n' in out
   assert 'type: ' in out and '--env.config {observation' in out
   assert max(map(len, re.sub('.*env.config.*', '', out).split('\n'))) <= 100
@@ -246,6 +254,49 @@ def test_help_shows_ranges_choices_and_what_a_run_keeps(capsys):
   assert 'Units of the deterministic state. At least 1; fixed. --' in out
   assert 'trains the prior. In [0, 1]. --' in out
   assert 'Normalisation. One of none, layer; fixed. --' in out
+
+
+def test_help_marks_what_the_given_settings_change(capsys):
+  assert cli.main(['--configs', 'debug', '--help', '--seed', '3']) == 0
+  out = capsys.readouterr().out
+  config, defaults = resolve(['debug'], ['--seed', '3']), resolve()
+  assert re.findall(r'^\* --(\S+)', out, re.M) == [
+      key for key in re.findall(r'^. --(\S+)', out, re.M)
+      if key in config.flat and config[key] != defaults[key]]
+  assert '\n* --seed 3 ' in out and '\n  --gru ' not in out
+  assert cli.main(['--help']) == 0
+  assert '\n* --' not in capsys.readouterr().out
+
+
+def test_without_arguments_the_command_shows_one_screen(capsys):
+  assert cli.main([]) == 0
+  out = capsys.readouterr().out
+  assert cli.main(['help']) == 0 and capsys.readouterr().out == out
+  assert len(out.splitlines()) <= 24 and max(map(len, out.splitlines())) <= 80
+  for name in commands.COMMANDS:
+    assert f'\n  {name} ' in out and f'\n  dreamerv2 {name} ' in out
+
+
+@pytest.mark.parametrize('name', commands.COMMANDS)
+def test_examples_of_the_overview_are_understood(name, capsys):
+  words = shlex.split(commands.COMMANDS[name][-1])
+  assert cli.main([name, *words, '--help']) == 0
+  assert cli.main(['help', name]) == 0
+  assert f'usage: dreamerv2 {name}'.replace(' train', ' [train]') in (
+      capsys.readouterr().out)
+
+
+@pytest.mark.parametrize('lines, paged', [(10, True), (1000, False)])
+def test_help_that_a_terminal_can_not_show_is_paged(
+    lines, paged, monkeypatch, capsys):
+  shown = []
+  monkeypatch.setattr(cli.pydoc, 'pager', shown.append)
+  monkeypatch.setattr(cli.sys.stdout, 'isatty', lambda: True)
+  monkeypatch.setenv('LINES', str(lines))
+  monkeypatch.setenv('COLUMNS', '80')
+  assert cli.main(['--help']) == 0
+  assert bool(shown) == paged
+  assert (shown or [capsys.readouterr().out])[0].startswith('usage: ')
 
 
 def test_help_of_eval(capsys):

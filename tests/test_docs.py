@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dreamerv2_tf import cli
+from dreamerv2_tf import cli, commands
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
@@ -133,9 +133,9 @@ def spans(text):
 def flags():
   """The flags of the command and of the scripts, keys included."""
   flags = set(FOREIGN)
-  for arguments in ['--help'], ['eval', '--help']:
+  for name in commands.COMMANDS:
     with contextlib.redirect_stdout(io.StringIO()) as out:
-      assert cli.main(arguments) == 0
+      assert cli.main([name, '--help']) == 0
     flags.update(re.findall(r'^  --(\S+)', out.getvalue(), re.M))
   for path in (ROOT / 'scripts').rglob('*.py'):
     for node in ast.walk(ast.parse(path.read_text())):

@@ -1,0 +1,45 @@
+"""The commands, a module each, which is imported when its command is called.
+
+Such a module has `FLAGS`, which are no keys: name to default, of the type it
+has, and description; `run(words)`, which returns the exit status, None for 0;
+and `help_lines(words, topics)`.
+"""
+
+from collections.abc import Sequence
+import importlib
+import types
+
+from ..errors import ConfigError
+from ..schema import suggest
+
+# Name: module, what it does, what to add to see it work.
+COMMANDS = {
+    'train': (
+        'train', 'Train, or go on with a run; may be left out.',
+        '--configs highway_kinematics --logdir ~/logdir/cars'),
+    'eval': (
+        'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
+        '--pretrained highway_kinematics --video drive.gif'),
+}
+
+
+def find(name: str) -> types.ModuleType:
+  """Imports the module of a command.
+
+  Raises:
+    ConfigError: there is no such command.
+  """
+  if name not in COMMANDS:
+    raise ConfigError(
+        f"Unknown command '{name}'.{suggest(name, [*COMMANDS, 'help'])} "
+        f"Commands: {', '.join(COMMANDS)}; dreamerv2 --help tells more.")
+  return importlib.import_module(f'.{COMMANDS[name][0]}', __name__)
+
+
+def leading(flag: str, words: Sequence[str]) -> list[str]:
+  """Returns words of which those before the first flag follow `--flag`.
+
+  So `dreamerv2 eval DIR --json` is the same as `eval --logdir DIR --json`.
+  """
+  words = list(words)
+  return [f'--{flag}', *words] if words and words[0][:2] != '--' else words

@@ -1,0 +1,72 @@
+"""`dreamerv2 eval`: scores an agent on fixed scenarios."""
+
+from collections.abc import Sequence
+
+from .. import config as configlib
+from .. import flags, helptext, pretrained, startup
+from ..config import Config
+from ..errors import ConfigError
+from ..settings.run import LOGGING, REPLAY, TRAINING
+from . import agents, leading
+
+FLAGS = {
+    **agents.FLAGS,
+    'episodes': (100, 'Episodes to run.'),
+    'seed': (10000, 'Seed of the first episode; the next has the next seed.'),
+    'json': (False, 'Print one JSON object on the last line.'),
+    'video': ('', 'Write a GIF of an episode to this file.'),
+    'envs': (0, 'Environments that run at the same time; 0: as in training.'),
+    'debug': (False, 'Print the traceback of any error.'),
+}
+
+
+def run(words: Sequence[str]) -> int | None:
+  """Evaluates.
+
+  Raises:
+    DreamerError: see `dreamerv2_tf.run.evaluate.run`.
+  """
+  options, presets, overrides = configlib.parse(
+      FLAGS, leading('logdir', words))
+  if presets:
+    raise ConfigError('eval takes the settings of the run, no --configs.')
+  for name, low in ('episodes', 1), ('seed', 0), ('envs', 0):
+    if options[name] < low:
+      raise ConfigError(
+          f"'{name}' must be at least {low} but is {options[name]}.")
+  logdir = agents.folder('eval', options)
+  config = Config.load(logdir / 'config.yaml')
+  configlib.resolve((), overrides, config, flags=(*FLAGS,))
+  _check_effect(config, overrides)
+  startup.prepare()
+  from ..run import evaluate
+  return evaluate.run(
+      str(logdir), episodes=options.episodes, seed=options.seed,
+      checkpoint=options.checkpoint, json=options.json,
+      video=options.video or None, envs=options.envs or None,
+      overrides=overrides, trust=options.trust,
+      keep=pretrained.HERE not in logdir.resolve().parents)
+
+
+def _check_effect(config, overrides):
+  """Refuses settings of the training alone, which would change nothing."""
+  training = {
+      'steps', *TRAINING, *REPLAY, *LOGGING}
+  for chunk in flags.chunks(overrides):
+    name, _ = flags.split(chunk)
+    if training.issuperset(config.match(name)):
+      raise ConfigError(
+          f"'{name}' is a setting of the training and changes nothing in an "
+          'evaluation. Length and scenarios: --episodes, --seed.')
+
+
+def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
+  """Returns the help; topics are those of `train`."""
+  return [
+      'usage: dreamerv2 eval DIR|--pretrained NAME [--episodes N] ...', '',
+      'Runs episodes on fixed seeds and reports the return. Settings come from '
+      'the run;', 'keys such as --env.config.lanes_count 4 change them. The '
+      'result of a run is written', 'into its folder, that of a pretrained '
+      'agent only shown.', '', 'Flags', *helptext.entries(FLAGS), '',
+      'Pretrained agents',
+      f"  {', '.join(pretrained.names()) or 'none in this package'}"]

@@ -1,0 +1,113 @@
+"""`dreamerv2 train`: begins a run, or goes on with it."""
+
+from collections.abc import Sequence
+import datetime
+import os
+import pathlib
+import re
+import sys
+
+from .. import config as configlib
+from .. import flags, helptext, startup
+from .. import presets as presetlib
+from ..config import Config
+from ..errors import ConfigError
+from . import agents
+
+FLAGS = {
+    'fresh': (False, 'Refuse a folder that holds a run.'),
+    'trust': (False, 'Run code of modules that only the folder names.'),
+    'break-lock': (
+        False, 'Take over the lock of another host that is silent for long.'),
+    'debug': (False, 'Print the traceback of any error.'),
+}
+
+
+def run(words: Sequence[str]) -> int | None:
+  """Trains.
+
+  Raises:
+    DreamerError: see `dreamerv2_tf.run.train.run`.
+  """
+  options, presets, overrides = configlib.parse(FLAGS, words)
+  base = None if presets else _stored(overrides)
+  config = configlib.resolve(
+      presets, overrides, base, flags=('configs', *FLAGS))
+  if not (presets or base):
+    _check_task(overrides)
+  logdir = config.logdir
+  if not logdir:
+    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task).lstrip('.') or 'run'
+    logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
+  config = config.update({'logdir': os.path.expanduser(logdir)})
+  startup.prepare()
+  from ..run import train, trust
+  if base:
+    trust.check(pathlib.Path(config.logdir), config, options.trust)
+  else:
+    trust.remember(config)
+  return train.run(
+      config, fresh=options.fresh, break_lock=options['break-lock'])
+
+
+def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
+  """Returns the help: of some settings, or of all with what presets make them.
+
+  Raises:
+    ConfigError: unknown presets or settings.
+  """
+  _, presets, overrides = configlib.parse(FLAGS, words)
+  config = configlib.resolve(presets, overrides)
+  if topics:
+    return helptext.details(config, topics)
+  lines = [
+      'usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...',
+      '       dreamerv2 [--configs PRESET ...] --help KEY ...', '',
+      'Trains, or goes on with the run in --logdir; without --configs, with '
+      'the settings', 'of that run.', '',
+      'Presets (--configs merges several in order)']
+  lines += [
+      helptext.entry(name, text) for name, text in presetlib.describe().items()]
+  lines += ['', 'Flags', *helptext.entries(FLAGS)]
+  lines += [
+      '', f"Keys and their values{' with these settings' * bool(words)}. "
+      'Lists: 84 84 or 84,84. A regular',
+      "expression sets all keys that it matches from the start: "
+      "'--.*\\.norm' layer.", 'A run folder keeps what is fixed. Some keys or '
+      'groups of them: --help actor_ent rssm']
+  if words:
+    lines.append('These settings change the keys with a * before them.')
+  return lines + helptext.listing(config, configlib.resolve())
+
+
+def _given(overrides, key):
+  """Returns the last word given for a key, None if there is none."""
+  words = [words[-1] for name, words in map(
+      flags.split, flags.chunks(overrides)) if name == key and words]
+  return words[-1] if words else None
+
+
+def _check_task(overrides):
+  """Refuses to begin a run of which nothing says in what task."""
+  if _given(overrides, 'task'):
+    return
+  advice = 'To begin a run, give --configs or --task.'
+  logdir = _given(overrides, 'logdir')
+  if not logdir:
+    raise ConfigError(advice)
+  folder = pathlib.Path(os.path.expanduser(logdir))
+  runs = agents.near(folder)
+  near = f" There is one in {', '.join(runs)}." if runs else ''
+  raise ConfigError(f'No run in {folder}.{near} {advice}')
+
+
+def _stored(overrides):
+  """Returns the settings of the run in --logdir, None if there is none."""
+  logdir = _given(overrides, 'logdir')
+  if not logdir:
+    return None
+  path = pathlib.Path(os.path.expanduser(logdir), 'config.yaml')
+  if not path.is_file():
+    return None
+  print(f'No --configs: settings from {path}.', file=sys.stderr)
+  return Config.load(path)
