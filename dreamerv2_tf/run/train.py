@@ -124,10 +124,24 @@ def train(p: 'Parts', told: events.Events) -> None:
       told.logged()
     if not (prefilling(p) or p.pool.stopped):
       due['eval'] |= p.every['eval'](step)
+  finish(p, told, last)
+
+
+def finish(
+    p: 'Parts', told: events.Events, last: tuple[int, list] | None) -> None:
+  """Saves, scores the agent, and tells what to do next.
+
+  Args:
+    p, told: see `train`.
+    last: of the latest evaluation.
+
+  Raises:
+    ConfigError: nothing was learned, as no episode has ended.
+  """
   p.session.save(must=True)
   if endless(p):
     raise errors.ConfigError(
-        f'Nothing was learned: in {int(step)} steps no episode has '
+        f'Nothing was learned: in {int(p.progress.step)} steps no episode has '
         f'ended. {ENDLESS}')
   final = measure.final_evaluation(p, last)
   p.say(texts.summary(
