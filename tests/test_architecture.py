@@ -34,6 +34,7 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['evaluation'],
     ['api'],
     ['commands'],
     ['cli'],
@@ -56,7 +57,7 @@ NO_TENSORFLOW = {
     'flags', 'config', 'helptext', 'pretrained', 'report', 'curves', 'paper',
     'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
-BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
+BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
