@@ -143,7 +143,7 @@ def test_the_walk_sees_imports():
   path = PACKAGE / 'commands' / 'train.py'
   found = set(imports(path))
   assert ('dreamerv2_tf.run', 'train') in found  # Within a function.
-  assert ('dreamerv2_tf', 'startup') in found and ('re', None) in found
+  assert ('dreamerv2_tf', 'startup') in found and ('os', None) in found
   assert {'run', 'config', 'errors'} <= set(own_imports(path))
   assert set(own_imports(PACKAGE / 'config.py')) == {
       'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings',
