@@ -34,6 +34,7 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['doctor'],
     ['evaluation'],
     ['api'],
     ['commands'],

@@ -20,6 +20,9 @@ COMMANDS = {
     'eval': (
         'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
         '--pretrained highway_kinematics --video drive.gif'),
+    'doctor': (
+        'doctor', 'Say whether a run would work here, how fast and how long.',
+        '--configs small'),
 }
 
 
