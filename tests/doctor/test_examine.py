@@ -56,7 +56,7 @@ def test_a_task_is_measured_to_its_end(doctor, tmp_path):
   assert parts['training'] == pytest.approx(480 * speeds['period'])
   # Moments of all that is trained, and a slow critic that is not.
   sizes = checks['networks']['values']
-  assert sizes['bytes'] == 4 * sizes['parameters']
+  assert 0 <= sizes['bytes'] - 4 * sizes['parameters'] < 100
   assert sizes['bytes'] < sizes['optimizers'] < 2 * sizes['bytes']
   saved = checks['files']['values']['checkpoint']
   assert saved > sizes['bytes'] + sizes['optimizers']
