@@ -20,6 +20,9 @@ COMMANDS = {
     'eval': (
         'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
         '--pretrained highway_kinematics --video drive.gif'),
+    'compare': (
+        'compare', "Set runs beside the paper's numbers and this package's.",
+        '~/logdir'),
 }
 
 
