@@ -9,7 +9,6 @@ seed that it does not use: there the layout says all.
 import logging
 import os
 import pathlib
-import re
 from typing import NamedTuple
 
 from .. import config as configlib
@@ -61,7 +60,7 @@ def identify(folder: pathlib.Path, tell, by: str = 'auto') -> Identity:
   stored = yamlfile.read(folder / 'config.yaml')
   task, seed, repeat = (
       stored[key] for key in ('task', 'seed', 'action_repeat'))
-  laid_out = parts[0] in (task, safe(task))
+  laid_out = parts[0] in (task, files.safe_name(task))
   method = parts[1] if laid_out else parts[2]
   if by == 'settings' or by == 'auto' and not laid_out:
     try:
@@ -69,11 +68,6 @@ def identify(folder: pathlib.Path, tell, by: str = 'auto') -> Identity:
     except ConfigError as error:
       tell(f'{folder}: named after its folder. {error}')
   return Identity(task, method, f'{seed}', True, int(repeat))
-
-
-def safe(task: str) -> str:
-  """Returns the name of a task as folders have it."""
-  return re.sub(r'[^A-Za-z0-9_.-]', '-', task).lstrip('.') or 'run'
 
 
 def _by_settings(folder, stored):

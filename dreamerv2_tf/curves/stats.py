@@ -42,7 +42,7 @@ def interval(drawn: Sequence[float], level: float = LEVEL) -> list[float]:
     drawn: a statistic of each drawing.
     level: share of them between the ends.
   """
-  outside = (1 - level) / 2
+  outside = round((1 - level) / 2, 9)
   return [float(x) for x in np.quantile(drawn, [outside, 1 - outside])]
 
 
