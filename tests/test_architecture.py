@@ -34,6 +34,7 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['evaluation'],
     ['api'],
     ['commands'],
     ['cli'],
@@ -56,7 +57,7 @@ NO_TENSORFLOW = {
     'flags', 'config', 'helptext', 'pretrained', 'report', 'curves', 'paper',
     'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
-BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
+BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
@@ -142,7 +143,7 @@ def test_the_walk_sees_imports():
   path = PACKAGE / 'commands' / 'train.py'
   found = set(imports(path))
   assert ('dreamerv2_tf.run', 'train') in found  # Within a function.
-  assert ('dreamerv2_tf', 'startup') in found and ('re', None) in found
+  assert ('dreamerv2_tf', 'startup') in found and ('os', None) in found
   assert {'run', 'config', 'errors'} <= set(own_imports(path))
   assert set(own_imports(PACKAGE / 'config.py')) == {
       'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings',
