@@ -155,9 +155,14 @@ def _panel(axis, panel, look):
       some = [run._replace(xs=run.xs / look.divisor) for run in some]
       marker = style.marker(index)
       color = look.colors[method]
-      if look.agg == LINES:
+      if not panel.counts:  # A number of runs is that up to the point.
+        [run] = some
+        axis.plot(run.xs, run.ys, color=color, drawstyle='steps-pre')
+      elif look.agg == LINES:
         for run in some:
-          _line(axis, run.xs, run.ys, color, marker, 100 - index)
+          _line(
+              axis, run.xs, run.ys, len(run.xs), color=color, marker=marker,
+              zorder=100 - index)
       else:
         _area(axis, some, look, color, marker, 100 - index)
     scores = [x.score for x in panel.levels if x.method == method]
@@ -184,8 +189,8 @@ def _limits(axis, panel, look):
     ends = [x / look.divisor for run in panel.runs for x in run.xs[[0, -1]]]
     low = min(0 if look.origin else math.inf, *ends)
     margin = 0.03 * (max(ends) - low) or 1.0
-    # The first one has no margin if nothing can be drawn there.
-    axis.set_xlim(low - margin * (low != 0), max(ends) + margin)
+    near = min(ends) < low + margin  # Its marker would be cut.
+    axis.set_xlim(low - margin * near, max(ends) + margin)
   if look.ylim and not panel.tinted:
     if look.ylimticks:
       low, high = sorted(look.ylim)
@@ -209,23 +214,24 @@ def _area(axis, some, look, color, marker, order):
     near[1:] |= ~whole[:-1]
     near[:-1] |= ~whole[1:]
     _line(
-        axis, xs, np.where(near, middle, np.nan), color, marker, order - 1,
-        style_=':')
-  _line(axis, xs, np.where(whole, middle, np.nan), color, marker, order)
+        axis, xs, np.where(near, middle, np.nan), len(xs), color=color,
+        marker=marker, zorder=order - 1, linestyle=':')
+  _line(
+      axis, xs, np.where(whole, middle, np.nan), len(xs), color=color,
+      marker=marker, zorder=order)
 
 
-def _line(axis, xs, ys, color, marker, order, style_='-'):
+def _line(axis, xs, ys, count, **options):
   """Draws points, with markers if they are few or have no neighbours."""
   there = np.isfinite(ys)
   if not there.any():
     return
   padded = np.pad(there, 1)
   alone = there & ~padded[:-2] & ~padded[2:]
-  few = there.sum() <= FEW
+  shown = there if count <= FEW else alone
   axis.plot(
-      xs, ys, color=color, linestyle=style_, linewidth=1.4, marker=marker,
-      markersize=MARK, markevery=np.flatnonzero(there if few else alone),
-      zorder=order)
+      xs, ys, linewidth=1.4, markersize=MARK,
+      markevery=np.flatnonzero(shown), **options)
 
 
 def _entries(panels, look):

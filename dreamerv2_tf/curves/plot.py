@@ -134,7 +134,11 @@ def _panels(
     if name == combine.SEEDS:
       yield draw.Panel('Runs', combine.count(shown), (), True, False)
       continue
-    mixed = combine.combine(name, shown, known, options['fill'], tell)
+    said: list[str] = []
+    mixed = combine.combine(name, shown, known, options['fill'], said.append)
+    if mixed or name in options['add']:
+      for text in said:
+        tell(text)
     if mixed:
       yield draw.Panel(
           combine.COMBINATIONS[name].title, mixed,

@@ -1,0 +1,47 @@
+"""Run folders for the tests of curves, ours and others'."""
+
+import json
+
+from dreamerv2_tf import config as configlib
+
+
+def rows(*values, name='eval_return', every=100):
+  """Rows of metrics: a value every 100 steps."""
+  return [{'step': every * i, name: x} for i, x in enumerate(values, 1)]
+
+
+def write(path, lines):
+  """Writes rows, and texts as they are, a line each."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(''.join(
+      (x if isinstance(x, str) else json.dumps(x) + '\n') for x in lines))
+
+
+def ours(folder, lines, *words, seed=0, task='gym_CartPole-v1', changed=()):
+  """A run folder of this package, of the preset `debug`."""
+  write(folder / 'metrics.jsonl', lines)
+  configlib.resolve(['debug'], [
+      '--task', task, '--seed', str(seed), *words]).save(folder / 'config.yaml')
+  write(folder / 'run.json', [{'history': [
+      {'step': 0, 'changed': {}, 'argv': ['x', '--configs', 'debug']},
+      *changed]}])
+  return folder
+
+
+def original(root, task, method, seed, lines, settings=True):
+  """A run folder of the original, whose settings have a seed it does not use."""
+  folder = root / task / method / str(seed)
+  write(folder / 'metrics.jsonl', lines)
+  if settings:
+    (folder / 'config.yaml').write_text(
+        f'task: {task}\nseed: 0\naction_repeat: 4\nunknown_key: 3\n')
+  return folder
+
+
+def baseline(folder, lines, method='slower', steps=0, seed=None):
+  """A folder of scripts/baselines.py."""
+  write(folder / 'metrics.jsonl', lines)
+  write(folder / 'record.json', [{
+      'task': 'gym_CartPole-v1', 'method': method, 'seed': seed,
+      'env_steps': steps}])
+  return folder
