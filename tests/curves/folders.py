@@ -1,5 +1,6 @@
 """Run folders for the tests of curves, ours and others'."""
 
+import functools
 import json
 
 from dreamerv2_tf import config as configlib
@@ -20,12 +21,17 @@ def write(path, lines):
 def ours(folder, lines, *words, seed=0, task='gym_CartPole-v1', changed=()):
   """A run folder of this package, of the preset `debug`."""
   write(folder / 'metrics.jsonl', lines)
-  configlib.resolve(['debug'], [
-      '--task', task, '--seed', str(seed), *words]).save(folder / 'config.yaml')
+  config = _debug(words).update({'task': task, 'seed': seed})
+  config.save(folder / 'config.yaml')
   write(folder / 'run.json', [{'history': [
       {'step': 0, 'changed': {}, 'argv': ['x', '--configs', 'debug']},
       *changed]}])
   return folder
+
+
+@functools.cache
+def _debug(words):
+  return configlib.resolve(['debug'], words)
 
 
 def original(root, task, method, seed, lines, settings=True):
