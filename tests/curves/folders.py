@@ -35,7 +35,7 @@ def _debug(words):
 
 
 def original(root, task, method, seed, lines, settings=True):
-  """A run folder of the original, whose settings have a seed it does not use."""
+  """A run folder of the original, which does not use the seed it stores."""
   folder = root / task / method / str(seed)
   write(folder / 'metrics.jsonl', lines)
   if settings:
