@@ -20,6 +20,9 @@ COMMANDS = {
     'eval': (
         'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
         '--pretrained highway_kinematics --video drive.gif'),
+    'plot': (
+        'plot', 'Draw learning curves of runs, of any metric.',
+        '~/logdir --yaxis eval_return --outdir plots'),
 }
 
 
