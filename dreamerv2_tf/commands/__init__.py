@@ -23,6 +23,9 @@ COMMANDS = {
     'plot': (
         'plot', 'Draw learning curves of runs, of any metric.',
         '~/logdir --yaxis eval_return --outdir plots'),
+    'compare': (
+        'compare', "Set runs beside the paper's numbers and this package's.",
+        '~/logdir'),
 }
 
 
