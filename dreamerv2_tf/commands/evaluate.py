@@ -14,7 +14,10 @@ FLAGS = {
     'episodes': (100, 'Episodes to run.'),
     'seed': (10000, 'Seed of the first episode; the next has the next seed.'),
     'json': (False, 'Print one JSON object on the last line.'),
-    'video': ('', 'Write a GIF of an episode to this file.'),
+    'video': (
+        '', 'Film the first episode into this .gif or .mp4. With {seed} in its '
+        'name, one file for each episode filmed.'),
+    'video-episodes': (1, 'How many episodes to film.'),
     'envs': (0, 'Environments that run at the same time; 0: as in training.'),
     'debug': (False, 'Print the traceback of any error.'),
 }
@@ -43,7 +46,8 @@ def run(words: Sequence[str]) -> int | None:
   return evaluate.run(
       str(logdir), episodes=options.episodes, seed=options.seed,
       checkpoint=options.checkpoint, json=options.json,
-      video=options.video or None, envs=options.envs or None,
+      video=options.video or None,
+      video_episodes=options['video-episodes'], envs=options.envs or None,
       overrides=overrides, trust=options.trust,
       keep=pretrained.HERE not in logdir.resolve().parents)
 
