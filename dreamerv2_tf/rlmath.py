@@ -11,9 +11,10 @@ def schedule(spec: float | str, step: tf.Tensor) -> tf.Tensor | float:
 
   Args:
     spec: a number, or one of `linear(initial, final, duration)`,
-      `warmup(duration, value)`, `exp(initial, final, halflife)`,
-      `horizon(initial, final, duration)`; durations in environment steps.
-      horizon interpolates the horizon h linearly and gives 1 - 1 / h.
+      `linear(initial, final, duration, start)`, `warmup(duration, value)`,
+      `exp(initial, final, halflife)`, `horizon(initial, final, duration)`;
+      durations and start in environment steps. horizon interpolates the
+      horizon h linearly and gives 1 - 1 / h.
     step: [], integer; environment steps so far.
 
   Returns:
@@ -22,7 +23,7 @@ def schedule(spec: float | str, step: tf.Tensor) -> tf.Tensor | float:
   Raises:
     ConfigError: the text is no schedule.
 
-  Code: danijar/dreamerv2 common/other.py, schedule.
+  Code: danijar/dreamerv2 common/other.py, schedule; the start is ours.
   """
   try:
     return float(spec)
@@ -32,10 +33,10 @@ def schedule(spec: float | str, step: tf.Tensor) -> tf.Tensor | float:
   if name == 'warmup':
     duration, value = args
     return tf.clip_by_value(step / duration, 0, 1) * value
-  initial, final, duration = args
+  initial, final, duration, *start = args
   if name == 'exp':
     return (initial - final) * 0.5 ** (step / duration) + final
-  mix = tf.clip_by_value(step / duration, 0, 1)
+  mix = tf.clip_by_value((step - sum(start)) / duration, 0, 1)
   value = (1 - mix) * initial + mix * final
   return 1 - 1 / value if name == 'horizon' else value
 

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from .errors import ConfigError
 
-# Name of a schedule to its number of arguments and the position of the
+# Name of a schedule to its numbers of arguments and the position of the
 # duration among them.
 SCHEDULES = {
-    'linear': (3, 2), 'warmup': (2, 0), 'exp': (3, 2), 'horizon': (3, 2)}
+    'linear': ((3, 4), 2), 'warmup': ((2,), 0), 'exp': ((3,), 2),
+    'horizon': ((3,), 2)}
 
 # How values are written, in words; {} is what one of them is.
 FORMS = {
@@ -189,8 +190,9 @@ def read_schedule(text: str, key: str = 'schedule') -> tuple[str, list[float]]:
   """Takes a schedule apart.
 
   Args:
-    text: `linear(first,last,steps)`, `warmup(steps,last)`,
-      `exp(first,last,halflife)` or `horizon(first,last,steps)`.
+    text: `linear(first,last,steps)`, `linear(first,last,steps,start)`,
+      `warmup(steps,last)`, `exp(first,last,halflife)` or
+      `horizon(first,last,steps)`.
     key: dotted name, for the error message.
 
   Returns:
@@ -202,14 +204,15 @@ def read_schedule(text: str, key: str = 'schedule') -> tuple[str, list[float]]:
   match = re.fullmatch(r'(\w+)\((.*)\)', text.replace(' ', ''))
   try:
     name, args = match[1], [_read_float(x) for x in match[2].split(',')]
-    count, duration = SCHEDULES[name]
-    if len(args) != count or args[duration] <= 0:
+    counts, duration = SCHEDULES[name]
+    if len(args) not in counts or args[duration] <= 0:
       raise ValueError(text)
   except (TypeError, KeyError, ValueError):
     raise ConfigError(
         f"'{key}' must be a number or linear(first,last,steps), "
-        'warmup(steps,last), exp(first,last,halflife) or '
-        f"horizon(first,last,steps) but is '{text}'.") from None
+        'linear(first,last,steps,start), warmup(steps,last), '
+        'exp(first,last,halflife) or horizon(first,last,steps) but is '
+        f"'{text}'.") from None
   return name, args
 
 

@@ -15,6 +15,9 @@ from dreamerv2_tf.errors import ConfigError
     ('linear(1, 0.2, 100)', 25, 0.8),
     ('linear(1, 0.2, 100)', 1000, 0.2),
     ('linear(3e-2,3e-3,1e4)', 5000, 0.0165),
+    ('linear(1, 0.2, 100, 50)', 50, 1),
+    ('linear(1, 0.2, 100, 50)', 75, 0.8),
+    ('linear(1, 0.2, 100, 50)', 150, 0.2),
     ('warmup(10, 0.5)', 0, 0),
     ('warmup(10, 0.5)', 4, 0.2),
     ('warmup(10, 0.5)', 40, 0.5),
@@ -31,8 +34,8 @@ def test_schedules(spec, step, want):
 
 
 @pytest.mark.parametrize('spec', [
-    'linear(1,0)', 'linear(1,0,2,3)', 'warmup(1)', 'linear(a,b,c)', 'line',
-    'cosine(1,0,10)', 'linear(1,0,0)', 'linear(1,0,10) or so', '',
+    'linear(1,0)', 'linear(1,0,2,3,4)', 'exp(1,0,2,3)', 'warmup(1)',
+    'linear(a,b,c)', 'line', 'cosine(1,0,10)', 'linear(1,0,0)', 'linear(1,0,10) or so', '',
     'linear 1,0,10'])
 def test_bad_schedules(spec):
   with pytest.raises(ConfigError) as error:

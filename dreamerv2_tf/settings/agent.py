@@ -190,7 +190,8 @@ ACTOR_CRITIC = {
         high=1, form='schedule'),
     'actor_ent': Key(
         float, 'Scale of the entropy, in reward per nat; a number or a '
-        'schedule: linear(first,last,steps), warmup(steps,last), '
+        'schedule: linear(first,last,steps), constant until a step with '
+        'linear(first,last,steps,start), warmup(steps,last), '
         'exp(first,last,halflife), horizon(first,last,steps).', low=0,
         form='schedule'),
     'slow_target': Key(
