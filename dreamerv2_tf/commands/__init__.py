@@ -20,6 +20,9 @@ COMMANDS = {
     'eval': (
         'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
         '--pretrained highway_kinematics --video drive.gif'),
+    'dream': (
+        'dream', 'Show what the world model dreams, and what if one did else.',
+        '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
 }
 
 
