@@ -4,11 +4,11 @@
     agent = dv2.load('highway_kinematics')  # Or the folder of a run.
     action, state = agent.act(obs, state)
 
-TensorFlow is imported at the first use of `load` or `train`.
+TensorFlow is imported at the first use of `dream`, `load` or `train`.
 """
 
 __version__ = '0.1.0'
-__all__ = ['Config', 'ConfigError', 'load', 'resolve', 'train']
+__all__ = ['Config', 'ConfigError', 'dream', 'load', 'resolve', 'train']
 
 
 def __getattr__(name: str):
@@ -16,7 +16,7 @@ def __getattr__(name: str):
     from . import errors as module
   elif name in ('Config', 'resolve'):
     from . import config as module
-  elif name in ('load', 'train'):
+  elif name in ('dream', 'load', 'train'):
     from . import startup
     startup.import_tensorflow()
     from . import api as module

@@ -32,6 +32,7 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['dreams'],
     ['api'],
     ['commands'],
     ['cli'],

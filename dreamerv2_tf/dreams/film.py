@@ -7,7 +7,7 @@ import numpy as np
 from ..report import hud
 from . import panels
 from .numbers import Scene
-from .panels import Meaning, Panel
+from .panels import Meaning
 
 SCREEN = 1600, 1200  # Pixels that all panels together should fit into.
 BAR = 8  # Pixels of the bar below a panel.
@@ -32,42 +32,43 @@ def frames(
     Frames, [H, W, 3] uint8 each, of one size, and how many per second.
   """
   parts, count = panels.make(scene, meaning)
+  rows = len(scene.seen)
   def draw():
-    rows = len(scene.seen)
     columns = 0
     for row in range(rows):
+      captions = [_captions(scene, x, row) for x in parts]
       for index in range(count if row + 1 < rows else 1):
         pictures = [
-            _panel(scene, x, row, x.draw(row, index / count)) for x in parts]
+            hud.above(text, x.draw(row, index / count), bar)
+            for x, (text, bar) in zip(parts, captions)]
         columns = columns or _columns(pictures)
-        picture = _compose(scene, pictures, columns, row, name)
-        dreams = row + 1 < rows and scene.seen[row] and not scene.seen[row + 1]
-        pause = dreams and index == 0 and row + 1 == scene.context
+        pause = index == 0 and row + 1 == scene.context
+        picture = _compose(scene, pictures, columns, row, name, pause)
         for _ in range(1 + round(LOOK_AWAY * fps * count) * pause):
           yield picture
   return draw(), fps * count
 
 
-def _panel(scene, panel, row, picture):
-  """Puts captions above a picture, and a bar below it."""
-  width = picture.shape[1]
+def _captions(scene, panel, row):
+  """Draws what stands above the picture of a row, and the bar below it."""
+  width = panel.width
   doing, values = panel.says(row)
   seen = bool(scene.seen[row])
   color = hud.PLAIN if panel.alive is None else (
       panels.SEEN if seen else mixed(panel.alive(row)))
   left = f'{panel.title}   {doing}' if doing else panel.title
   if width < NARROW:
-    captions = [
+    lines = [
         hud.line(width, left, color=color, size=14),
-        hud.line(width, '', values or ' ', size=13)]
+        hud.line(width, values or ' ', color=hud.PLAIN, size=13)]
   else:
-    captions = [hud.line(width, left, values, color=color, size=16)]
+    lines = [hud.line(width, left, values, color=color, size=16)]
   bar = np.full((BAR, width, 3), EMPTY, np.uint8)
   if panel.alive is None:
     bar[:] = panels.REAL if row < scene.known else EMPTY
   else:
     bar[:, :round(width * (1 if seen else panel.alive(row)))] = color
-  return hud.above(*captions, picture, bar)
+  return hud.above(*lines), bar
 
 
 def _columns(pictures):
@@ -80,7 +81,7 @@ def _columns(pictures):
   return min(range(1, min(4, len(pictures)) + 1), key=size)
 
 
-def _compose(scene, pictures, columns, row, name):
+def _compose(scene, pictures, columns, row, name, last):
   """Puts headline, panels and the line of time together."""
   height, width = pictures[0].shape[:2]
   fill = -len(pictures) % columns
@@ -92,7 +93,7 @@ def _compose(scene, pictures, columns, row, name):
     lines += [hud.beside(*pictures[index:index + columns], gap=GAP), gap]
   wide = gap.shape[1]
   since = row - int(np.flatnonzero(scene.seen[:row + 1])[-1])
-  state = 'the model looks' if not since else (
+  state = f"the model looks{' for the last time' * last}" if not since else (
       f'{since} step{"s" * (since > 1)} without looking')
   head = hud.line(
       wide, f'{name}   {scene.title}', f'step {scene.start + row}   {state}',

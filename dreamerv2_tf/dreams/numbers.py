@@ -126,51 +126,66 @@ def errors(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
 
   Returns:
     One object for each number of steps ahead, from 1 on, at which something
-    happened: `ahead`, `count` of scenes; of each observation key the root mean
-    square error, `<key>_rmse`, beside that of the last row seen, kept as it
-    is, `<key>_rmse_copy`; and `reward_rmse`. Images in 0 to 1.
+    happened: `ahead`, `count` of rows; of each observation key the root mean
+    square error of the first dream, `<key>_rmse`, beside that of the last row
+    seen, kept as it is, `<key>_rmse_copy`; and `reward_rmse`, of the mean.
+    Images in 0 to 1.
   """
   found = {}
   for scene in scenes:
-    course, last = scene.courses[0], 0
-    for row in range(scene.known):
-      if scene.seen[row]:
-        last = row
-        continue
-      squares = found.setdefault(row - last, {})
-      for key, guess in course.observation.items():
-        truth = as_float(scene.truth[key])
-        add = lambda name, x: squares.setdefault(name, []).append(
-            float(np.mean(x ** 2)))
-        add(f'{key}_rmse', guess[row] - truth[row])
-        add(f'{key}_rmse_copy', truth[last] - truth[row])
-      squares.setdefault('reward_rmse', []).append(float(
-          (course.reward[row] - scene.truth['reward'][row]) ** 2))
+    for row in np.flatnonzero(~scene.seen[:scene.known]):
+      last = int(np.flatnonzero(scene.seen[:row])[-1])
+      columns = found.setdefault(int(row) - last, {})
+      for name, square in _squares(scene, row, last).items():
+        columns.setdefault(name, []).append(square)
   return [
       {'ahead': ahead, 'count': len(found[ahead]['reward_rmse']),
        **{k: float(np.sqrt(np.mean(v))) for k, v in found[ahead].items()}}
       for ahead in sorted(found)]
 
 
+def _squares(scene, row, last):
+  """Returns mean squares of errors in a row, of what was last seen before."""
+  course, result = scene.courses[0], {}
+  for key, guess in course.observation.items():
+    truth = as_float(scene.truth[key])
+    result[f'{key}_rmse'] = np.mean((guess[row] - truth[row]) ** 2)
+    result[f'{key}_rmse_copy'] = np.mean((truth[last] - truth[row]) ** 2)
+  result['reward_rmse'] = (
+      course.reward[row] - scene.truth['reward'][row]) ** 2
+  return result
+
+
 def summary(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
   """Returns what each scene and its courses come to, for JSON."""
   result = []
   for scene in scenes:
-    rows = np.flatnonzero(~scene.seen)
     real = scene.truth['reward'][scene.context:]
     result.append({
         'scene': scene.title, 'seed': scene.seed, 'start': scene.start,
         'context': scene.context, 'length': len(scene.seen) - scene.context,
         'really': {
             'steps': len(real), 'return': float(real.sum()), 'end': scene.end},
-        'courses': [{
-            'name': course.name,
-            'reward': float(course.reward[rows].mean()),
-            'return': float(course.gain[rows[-1]]),
-            'goes_on': float(course.alive[rows[-1]]),
-            'value': float(course.value[rows[0]]),
-            'outlook': course.outlook} for course in scene.courses]})
+        'courses': [_promise(scene, course) for course in scene.courses]})
   return result
+
+
+def _promise(scene, course):
+  """Returns what a course promises.
+
+  Where the model looks again, its return has what was received in these rows,
+  and no outlook is that of the whole.
+  """
+  seen, rows = scene.seen, np.flatnonzero(~scene.seen)
+  ends = [x for x in rows if x + 1 == len(seen) or seen[x + 1]]
+  looks = np.flatnonzero(seen[scene.context:]) + scene.context
+  received = scene.truth['reward'][looks].sum()
+  return {
+      'name': course.name, 'reward': float(course.reward[rows].mean()),
+      'return': float(course.gain[ends].sum() + received),
+      'goes_on': float(course.alive[ends].prod()),
+      'value': float(course.value[rows[0]]),
+      'outlook': None if len(looks) else course.outlook}
 
 
 def arrays(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:

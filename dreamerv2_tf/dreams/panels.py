@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from ..report import hud, video
+from ..report import hud
 from . import curves, plans, road
-from .numbers import Course, Scene, as_float
+from .numbers import Scene, as_float
 from .traffic import Traffic
 
 BETWEEN = 5  # Pictures for each decision where cars move.
@@ -28,12 +28,14 @@ class Panel(NamedTuple):
     says: maps a row to what is done there, and to values.
     alive: maps a row to the chance that it is reached; None: it happened.
     draw: maps a row and a part of a step to a picture, [H, W, 3] uint8.
+    width: of the pictures, pixels.
   """
 
   title: str
   says: Callable[[int], tuple[str, str]]
   alive: Callable[[int], float] | None
   draw: Callable[[int, float], np.ndarray]
+  width: int
 
 
 class Meaning(NamedTuple):
@@ -54,26 +56,27 @@ class Meaning(NamedTuple):
 
 def make(scene: Scene, meaning: Meaning) -> tuple[list[Panel], int]:
   """Returns the panels of a scene, and their pictures for each decision."""
-  key = meaning.key
+  key, words = meaning.key, ('', '')
   if scene.truth[key].ndim == 4:
     draw, count = _images(scene, key), 1
   elif meaning.traffic:
     draw, count = _cars(scene, key, meaning.traffic), BETWEEN
   else:
     draw, count = _lines(scene, key), 1
-  titles = ['what happened'] + [x.label for x in scene.courses]
+    words = ' (white)', ' (orange)'
+  width = draw[0](0, 0.0).shape[1]
   result = [Panel(
-      titles[0], functools.partial(_truth_says, scene, meaning), None,
-      draw[0])]
+      f'what happened{words[0]}',
+      functools.partial(_truth_says, scene, meaning), None, draw[0], width)]
   for course, function in zip(scene.courses, draw[1:]):
     result.append(Panel(
-        f'dream: {course.label}',
+        f'dream{words[1]}: {course.label}',
         functools.partial(_course_says, scene, course, meaning),
-        lambda row, course=course: float(course.alive[row]), function))
+        lambda row, course=course: float(course.alive[row]), function, width))
   if scene.truth[key].ndim == 4:
     result.insert(2, Panel(
         'error: dream less truth; gray where there is none',
-        lambda row: ('', ''), None, draw[-1]))
+        lambda row: ('', ''), None, draw[-1], width))
   return result, count
 
 
@@ -130,7 +133,7 @@ def _truth_says(scene, meaning, row):
   else:
     doing = _doing(scene.truth['action'], meaning, row)
   row = min(row, scene.known - 1)
-  begin = int(np.flatnonzero(~scene.seen)[0])
+  begin = int(np.flatnonzero(scene.seen[:row + 1])[-1]) + 1
   reward = scene.truth['reward']
   moving = speed(scene.truth[meaning.key][row], meaning.traffic)
   return '   '.join(filter(None, [doing, moving])), (

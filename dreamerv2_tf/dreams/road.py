@@ -9,9 +9,9 @@ from .traffic import SIZE, Traffic
 
 WIDE = 960, 8.0  # Pixels and pixels per metre of a straight road.
 BEHIND = 30.0  # Metres shown behind a car that the picture follows.
-ASIDE = 6.0, 24.0, 60.0  # Metres beside all cars; least and most in all.
+ASIDE = 6.0, 24.0, 40.0  # Metres beside all cars; least and most in all.
 SQUARE = 480, 400  # Pixels of a picture of a place,
-AROUND = 30.0  # with so many metres around the way of the own car,
+AROUND = 24.0  # with so many metres around the way of the own car,
 SMALLEST = 80.0  # and at least so many along x.
 SHARP = 2  # Pixels of the drawing for each of the picture, along an axis.
 DASH, EVERY, GRID = 3.0, 9.0, 10.0  # Metres of marks and between lines.

@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..envs import Adapter
-from ..errors import ConfigError
-from . import model, plans
+from . import model, plans, sources
 from .numbers import Course, Scene, weigh
 from .plans import Plan
 
@@ -38,10 +37,7 @@ def make(
     ConfigError: the episode is too short.
   """
   rows = len(episode['reward'])
-  if start + context >= rows:
-    raise ConfigError(
-        f'{title} has {rows} observations, but --start {start} and --context '
-        f'{context} need at least {start + context + 1}.')
+  sources.check_length(title, rows, start, context)
   length = length or rows - start - context
   cut = {k: np.array(v[start:start + context + length])
          for k, v in episode.items()}

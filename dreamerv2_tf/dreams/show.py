@@ -1,9 +1,8 @@
 """The work of `dreamerv2 dream`: from a run to scenes, a film and a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import itertools
 import json as jsonlib
-import logging
 import pathlib
 import sys
 import time
@@ -11,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import startup
 from .. import envs as envlib
+from .. import startup
 from ..config import Config
 from ..errors import ConfigError, StorageError
 from ..report import movie
@@ -22,8 +21,8 @@ from . import film, numbers, plans, sources, table, traffic
 from .numbers import Scene
 from .panels import Meaning
 
-log = logging.getLogger('dreamerv2_tf')
-
+SHAPE = 'context', 'length', 'look', 'samples'  # Flags for a scene.
+HOLD = 2.0  # Seconds that the end of a scene stays.
 FPS = {True: 2.0, False: 5.0}  # Decisions per second, on highways and not.
 
 
@@ -48,17 +47,29 @@ def run(
   stored = options.stored and sources.find(folder, options.stored)
   env = make_env(folder, config, options.trust)
   choices = choose(words, env, options.look)
-  episodes = [sources.read(stored, env)] if stored else None
-  _check_stored(episodes, stored, options)
+  if stored:
+    stored = _title(stored), sources.read(stored, env)
+    _check_stored(*stored, options)
   say('Starting TensorFlow ...')
   startup.import_tensorflow()
   agent, config, step = loading.load_agent(
       folder, options.checkpoint, overrides, env, trust=True)
   meaning = mean(agent, env, config, options.key)
+  seeds = range(options.seed, options.seed + options.episodes)
+  if not stored:
+    say(f'Driving {len(seeds)} scenarios ...' if len(seeds) > 1 else
+        f'Driving scenario {seeds[0]} ...')
   scenes = list(dream(
-      agent, env, config, options, choices, episodes, stored))
-  target = write(scenes, meaning, options, f'{name}, step {step}')
-  _tell(agent, scenes, options, target, step)
+      agent, env, config, choices, seeds=seeds, stored=stored,
+      starts=options.start, tell=say, **{k: options[k] for k in SHAPE}))
+  if options.video:
+    say(f'Drawing {sum(len(x.seen) for x in scenes)} steps ...')
+  npz = options.npz or options.video and str(
+      pathlib.Path(options.video).with_suffix('.npz'))
+  write(
+      scenes, meaning, f'{name}, step {step}', video=options.video, npz=npz,
+      fps=options.fps)
+  _tell(agent, scenes, options, [x for x in (options.video, npz) if x], step)
 
 
 def check_checkpoint(folder: pathlib.Path, which: str) -> None:
@@ -148,87 +159,112 @@ def mean(
 
 
 def dream(
-    agent: Any, env: envlib.Env, config: Config, options: Config,
-    choices: Sequence[plans.Plan], episodes: Sequence | None = None,
-    stored: pathlib.Path | None = None) -> Iterator[Scene]:
+    agent: Any, env: envlib.Env, config: Config, choices: Sequence[plans.Plan],
+    *, seeds: Sequence[int] = (), stored: tuple | None = None,
+    starts: Sequence[int] = (0,), tell: Callable[[str], Any] = len,
+    **shape: int) -> Iterator[Scene]:
   """Drives, where nothing is stored, and dreams.
 
   Args:
     agent, env, config: of a run.
-    options: reads `seed`, `episodes`, `start`, `context`, `length`, `look`
-      and `samples`.
     choices: what is done in the dreams.
-    episodes: one that is stored; None: the agent drives.
-    stored: its file.
+    seeds: scenarios to drive.
+    stored: instead, title and content of an episode.
+    starts: rows at which scenes begin.
+    tell: is told what is done, and what is left out.
+    **shape: `context`, `length`, `look` and `samples` of `scenes.make`.
 
   Raises:
-    ConfigError: all episodes are too short.
+    ConfigError: all episodes are too short; some are left out.
     EnvError: the environment fails.
   """
   from . import scenes as scenelib
-  seeds = range(options.seed, options.seed + options.episodes)
-  if episodes is None:
-    episodes, titles = (
-        sources.drive(agent, config, seeds), [f'scenario {x}' for x in seeds])
-    say(f'Driving {titles[0]}'
-        f'{f" to {seeds[-1]}" if len(seeds) > 1 else ""} ...')
-  else:
-    seeds, titles = [-1], [f'episode {int(stored.name.split("-")[0])}' if (
-        stored.name.split('-')[0].isdecimal()) else 'stored episode']
-  count, failed = 0, None
-  for episode, seed, title in zip(episodes, seeds, titles):
-    for start in options.start:
-      say(f'Dreaming of {title} under {len(choices)} '
-          f'plan{"s" * (len(choices) > 1)} ...')
+  episodes = [(-1, *stored)] if stored else (
+      (seed, f'scenario {seed}', episode)
+      for seed, episode in zip(seeds, sources.drive(agent, config, seeds)))
+  found, failed = False, []
+  for seed, title, episode in episodes:
+    tell(f'Dreaming of {title}, with {len(choices)} sequences of actions ...'
+         if len(choices) > 1 else f'Dreaming of {title} ...')
+    for start in starts:
       try:
         scene = scenelib.make(
             agent, env.adapter, episode, choices, title=title, seed=seed,
-            start=start, context=options.context, length=options.length,
-            look=options.look, samples=options.samples)
+            start=start, **shape)
       except ConfigError as error:
-        failed = error
-        log.warning('%s', error) if options.episodes * len(
-            options.start) > 1 else None
+        failed.append(error)
+        tell(f'Left out: {error}')
         continue
-      count += 1
+      found = True
       yield scene
-  if not count:
-    raise failed
+  if not found:
+    raise failed[0]
+
+
+def drive(
+    agent: Any, config: Config, path: pathlib.Path, name: str,
+    seed: int) -> None:
+  """Films a drive beside the dream of it, which looks every ten steps.
+
+  Args:
+    agent: drives and dreams.
+    config: of its run.
+    path: GIF or MP4 to write.
+    name: for the headline.
+    seed: scenario.
+
+  Raises:
+    ConfigError, EnvError, StorageError: see `dream` and `write`.
+  """
+  env = environments.factory(config, ())()
+  env.close()
+  [scene] = dream(
+      agent, env, config, choose([plans.DONE], env, 10), seeds=[seed],
+      length=0, look=10)
+  write([scene], mean(agent, env, config), name, video=str(path))
 
 
 def write(
-    scenes: Sequence[Scene], meaning: Meaning, options: Config,
-    name: str) -> list[str]:
-  """Writes film and numbers; returns the files.
+    scenes: Sequence[Scene], meaning: Meaning, name: str, *, video: str = '',
+    npz: str = '', fps: float = 0.0) -> None:
+  """Writes a film and all numbers.
+
+  Args:
+    scenes: at least one, of the same plans.
+    meaning: of their numbers.
+    name: of agent and checkpoint, for the headline.
+    video: file; empty: none.
+    npz: file; empty: none.
+    fps: decisions per second; 0: as it suits.
 
   Raises:
     StorageError: the disk is full or the folder not writable.
   """
-  video, npz = files(options)
   try:
     if npz:
       numbers.save(npz, numbers.arrays(scenes))
     if video:
-      fps = options.fps or FPS[meaning.traffic is not None]
+      fps = fps or FPS[meaning.traffic is not None]
       parts = [film.frames(x, meaning, name, fps) for x in scenes]
-      total = sum(len(x.seen) for x in scenes)
-      say(f'Drawing {total} steps ...')
       rate = parts[0][1]
-      movie.write(video, itertools.chain.from_iterable(
-          movie.held(frames, rate, 2.0) for frames, _ in parts), rate)
+      frames = itertools.chain.from_iterable(
+          movie.held(part, rate, HOLD) for part, _ in parts)
+      movie.write(video, counted(frames), rate)
   except OSError as error:
     raise StorageError(
         f'Can not write {error.filename or video or npz}: {error.strerror}.'
     ) from error
-  return [x for x in (video, npz) if x]
 
 
-def files(options: Config) -> tuple[str, str]:
-  """Returns the files to write, video and npz; empty: none."""
-  npz = options.npz
-  if options.video and not npz:
-    npz = str(pathlib.Path(options.video).with_suffix('.npz'))
-  return options.video, npz
+def counted(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+  """Yields frames and shows on a terminal how many there were."""
+  shown = sys.stderr and sys.stderr.isatty()
+  for count, frame in enumerate(frames, 1):
+    if shown:
+      print(f'\r{count} pictures', end='', file=sys.stderr, flush=True)
+    yield frame
+  if shown:
+    print('\r\x1b[K', end='', file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
@@ -236,17 +272,17 @@ def say(text: str) -> None:
   print(f'{time.strftime("%H:%M:%S")}  {text}', file=sys.stderr, flush=True)
 
 
-def _check_stored(episodes, stored, options):
-  """Refuses what a stored episode is too short for, before TensorFlow."""
-  if episodes is None:
-    return
-  rows = len(episodes[0]['reward'])
-  need = min(options.start) + options.context + 1
-  if rows < need:
-    raise ConfigError(
-        f"'{stored}' has {rows} observations, but --start "
-        f'{min(options.start)} and --context {options.context} need at least '
-        f'{need}.')
+def _title(path):
+  """Returns how people call a stored episode."""
+  number = path.name.partition('-')[0]
+  return f'episode {int(number)}' if number.isdecimal() else (
+      'a stored episode')
+
+
+def _check_stored(title, episode, options):
+  """Refuses what an episode is too short for, before TensorFlow is there."""
+  sources.check_length(
+      title, len(episode['reward']), min(options.start), options.context)
 
 
 def _tell(agent, scenes, options, target, step):

@@ -95,6 +95,25 @@ def drive(
       yield evaluator(policy, [seed]).episodes[0]
 
 
+def check_length(title: str, rows: int, start: int, context: int) -> None:
+  """Refuses an episode that has nothing to compare a dream with.
+
+  Args:
+    title: of the episode.
+    rows: of it.
+    start: row at which a scene begins.
+    context: rows that are seen first.
+
+  Raises:
+    ConfigError: there is no row behind these.
+  """
+  if start + context >= rows:
+    raise ConfigError(
+        f'{title} has {rows} observations, too few for a scene that begins at '
+        f'{start}, shows {context} and dreams at least one. Lower --context or '
+        '--start.')
+
+
 def action_names(plain: Any) -> dict[int, str]:
   """Returns number -> name of the actions of an environment that tells them.
 

@@ -29,18 +29,19 @@ def _table(scene, row, samples):
       f"{f' from {scene.start} on' if scene.start else ''}, then "
       f"{_count(row['length'], 'step')} dreamed, {samples} times each", '',
       f"{'':{width}} reward   return  goes on   value  outlook"]
+  show = lambda x: '       -' if x is None else f'{x:8.2f}'
   real = row['really']
   result.append(
       f"{'what happened':{width}} {real['return'] / real['steps']:6.2f} "
       f"{real['return']:8.2f}   " + (
           f"{real['end']} after {_count(real['steps'], 'step')}"
           if real['end'] else 'goes on'))
-  best = max(row['courses'], key=lambda x: x['outlook'])
+  best = max(row['courses'], key=lambda x: x['outlook'] or 0)
   for course, found in zip(scene.courses, row['courses']):
     result.append(
         f"{f'dream: {course.label}':{width}} {found['reward']:6.2f} "
         f"{found['return']:8.2f} {percent(found['goes_on']):>8} "
-        f"{found['value']:7.2f} {found['outlook']:8.2f}"
+        f"{found['value']:7.2f} {show(found['outlook'])}"
         + ' <' * (found is best and len(scene.courses) > 1))
   return result
 
