@@ -1,25 +1,42 @@
-"""The Python interface: load a trained agent, train in any environment."""
+"""The Python interface: load a trained agent, train in any environment.
+
+`import dreamerv2_tf.api as dv2` has all names, as with the original.
+"""
 
 from collections.abc import Callable, Sequence
 import copy
 import functools
 import inspect
 import pathlib
+import signal
+import sys
+from typing import Any
 
 import gymnasium as gym
 
+from . import config as configlib
 from . import envs, pretrained
 from .agent import Agent
 from .config import Config, resolve
-from .dreams import show
-from .dreams.numbers import Scene
-from .errors import ConfigError
-from .report import movie
-from .run import environments, loading
+from .errors import ConfigError, Interrupted, plainly
+from .evaluation import Scores, evaluate
+from .run import environments, events, loading
 from .run import train as training
 from .run import trust as trustlib
+from .run.events import Callback, Event
+
+__all__ = [
+    'Callback', 'Config', 'Event', 'Scores', 'evaluate', 'load', 'resolve',
+    'train']
 
 
+def __getattr__(name: str) -> Any:
+  if name in ('configs', 'defaults'):
+    return getattr(configlib, name)
+  raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+@plainly
 def load(
     logdir: str, checkpoint: str = 'latest',
     env: gym.Env | None = None, overrides: Sequence[str] = (),
@@ -53,21 +70,31 @@ def load(
   return agent
 
 
+@plainly
 def train(
     env: gym.Env | Callable[[], gym.Env] | str,
-    config: Config | None = None) -> Agent:
+    config: Config | None = None,
+    callbacks: Sequence[Callable[[Event], Any]] = ()) -> Agent:
   """Trains and returns the agent; a second call with its logdir goes on.
+
+  Ctrl-C ends it once the state is saved, as KeyboardInterrupt, and SIGTERM as
+  SystemExit with status 75; the same call then goes on.
 
   Args:
     env: an environment (each worker gets a copy), a function that makes one,
       or a task name such as highway_highway-fast-v0.
-    config: from `dreamerv2_tf.resolve`; its logdir must be set.
+    config: from `resolve` or `defaults`; its logdir must be set.
+    callbacks: functions that take an Event, or objects of a class derived
+      from Callback; called in this process.
 
   Raises:
     ConfigError: logdir is missing, or the configuration is wrong.
     DreamerError: see the errors of `dreamerv2 train`.
+    Whatever a callback raises, once the state is saved.
   """
   config = config or resolve([], [])
+  configlib.check(config)
+  events.check(callbacks)
   if not config.logdir:
     raise ConfigError(
         'train needs a folder for the run: config.update({"logdir": ...}).')
@@ -78,7 +105,10 @@ def train(
   else:
     config = config.update({'task': environments.CUSTOM})
     factory = _Factory(env, config)
-  training.run(config, factory=factory)
+  try:
+    training.run(config, factory=factory, callbacks=callbacks)
+  except Interrupted as error:
+    raise _asked_to_stop(error) from None
   sample = factory() if factory else None
   folder = pathlib.Path(config.logdir).expanduser()
   agent, _, _ = loading.load_agent(folder, env=sample, trust=True)
@@ -87,48 +117,12 @@ def train(
   return agent
 
 
-def dream(
-    logdir: str, actions: Sequence[str] = (), checkpoint: str = 'latest', *,
-    seeds: Sequence[int] = (10_000,), starts: Sequence[int] = (0,),
-    context: int = 5, length: int = 15, look: int = 0, samples: int = 16,
-    video: str = '', npz: str = '', overrides: Sequence[str] = (),
-    trust: bool = False) -> list[Scene]:
-  """Dreams of what would happen, beside what did, as `dreamerv2 dream` does.
-
-  Args:
-    logdir, checkpoint, overrides, trust: see `load`.
-    actions: sequences of actions, such as 'FASTER,FASTER,LANE_LEFT', whose last
-      one goes on; none: each action by itself. What was done comes first.
-    seeds: scenarios, which the agent drives.
-    starts: steps of an episode at which scenes begin.
-    context: observations that the model sees before it dreams.
-    length: steps that it dreams; 0: to the end of the episode.
-    look: steps of a dream until it sees one again; 0: it does not.
-    samples: dreams of each sequence.
-    video: GIF or MP4 to write; empty: none.
-    npz: file to write with all numbers; empty: none.
-
-  Raises:
-    ConfigError: no run there, wrong actions, or too short episodes.
-    StateError, EnvError, StorageError: see `load`, or a file can not be
-      written.
-  """
-  folder = pretrained.locate(logdir)
-  if video:
-    movie.check(video, 'video')
-  show.check_checkpoint(folder, checkpoint)
-  config = resolve((), overrides, Config.load(folder / 'config.yaml'))
-  env = show.make_env(folder, config, trust)
-  choices = show.choose(actions, env, look)
-  agent, config, step = loading.load_agent(
-      folder, checkpoint, overrides, env, trust=True)
-  scenes = list(show.dream(
-      agent, env, config, choices, seeds=seeds, starts=starts, context=context,
-      length=length, look=look, samples=samples))
-  show.write(
-      scenes, show.mean(agent, env, config), f'{folder.name}, step {step}',
-      video=video, npz=npz)
-  return scenes
+def _asked_to_stop(error):
+  """Returns what Python raises where the run says that it was interrupted."""
+  if error.exit_code == 128 + signal.SIGINT:
+    return KeyboardInterrupt(str(error))
+  print(error, file=sys.stderr)
+  return SystemExit(error.exit_code)
 
 
 def _check_environment(env):
