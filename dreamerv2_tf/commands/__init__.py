@@ -26,6 +26,9 @@ COMMANDS = {
     'compare': (
         'compare', "Set runs beside the paper's numbers and this package's.",
         '~/logdir'),
+    'dream': (
+        'dream', 'Show what the world model dreams, and what if one did else.',
+        '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
 }
 
 
