@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 import inspect
 import logging
 import os
@@ -290,6 +291,11 @@ def parse(
   return Config(options), names, overrides
 
 
+@functools.cache
+def _tell_once(text):
+  log.warning('%s', text)
+
+
 def _followed(config, data, path):
   """Returns the stored keys that there are, under their names of now."""
   result, names = {}, config.flat
@@ -300,9 +306,9 @@ def _followed(config, data, path):
     if is_open(key) or any(x == key or x.startswith(f'{key}.') for x in names):
       result[key] = value
     else:
-      log.warning(
-          "%s: left out '%s: %s', a key that this version does not know.%s",
-          path, key, schema.show(value), suggest(key, names))
+      _tell_once(
+          f"{path}: left out '{key}: {schema.show(value)}', a key that this "
+          f'version does not know.{suggest(key, names)}')
   return result
 
 

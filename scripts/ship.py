@@ -76,7 +76,19 @@ def parse(arguments: Sequence[str]) -> Config:
   target = pathlib.Path(options.outdir, options.name)
   if target.exists() and not options.replace:
     raise ConfigError(f'{target} exists. Add --replace to replace it.')
+  _check_run(options)
   return options
+
+
+def _check_run(options):
+  folder = pathlib.Path(os.path.expanduser(options.logdir))
+  if not (folder / 'checkpoints').is_dir():
+    raise ConfigError(f'{folder} holds no run with checkpoints.')
+  if options.checkpoint == 'best' and not (
+      folder / 'checkpoints' / 'best.json').is_file():
+    raise ConfigError(
+        f'{folder} has no best checkpoint; give its step, or latest, as '
+        '--checkpoint.')
 
 
 def write(options: Config) -> pathlib.Path:

@@ -290,6 +290,8 @@ def test_keys_of_other_versions_are_left_out(tmp_path, caplog):
       "you mean 'seed'?")
   assert [message.split("'")[1] for message in messages[1:]] == [
       'old.a: 1 2', 'old.b: {}', 'rssm.dept: 2', 'replay.minlen.x: 1']
+  Config.load(path)  # What was told is not told again.
+  assert len(caplog.records) == 5
 
 
 def test_renamed_keys_are_followed(tmp_path, caplog, monkeypatch):

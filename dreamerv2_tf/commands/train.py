@@ -4,11 +4,10 @@ from collections.abc import Sequence
 import datetime
 import os
 import pathlib
-import re
 import sys
 
 from .. import config as configlib
-from .. import flags, helptext, startup
+from .. import files, flags, helptext, startup
 from .. import presets as presetlib
 from ..config import Config
 from ..errors import ConfigError
@@ -37,8 +36,8 @@ def run(words: Sequence[str]) -> int | None:
     _check_task(overrides)
   logdir = config.logdir
   if not logdir:
-    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task).lstrip('.') or 'run'
-    logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
+    now = f'{datetime.datetime.now():%Y%m%dT%H%M%S}'
+    logdir = f'~/logdir/{files.safe_name(config.task)}/{now}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
   from ..run import train, trust
