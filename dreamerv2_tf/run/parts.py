@@ -23,7 +23,7 @@ from ..data import when
 from ..data.driver import Driver
 from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
-from ..report import jsonl, tensorboard, terminal
+from ..report import jsonl, tensorboard, terminal, weights_biases
 from ..report import logger as loglib
 from . import agents, checkpoint, environments, rundir, texts
 from .clock import Clock
@@ -273,16 +273,21 @@ def make_evaluator(
 
 def open_outputs(
     config: Config, parts: Parts, restored: bool) -> list[Callable]:
-  """Opens terminal, metrics.jsonl and TensorBoard, cut to where the run is."""
+  """Opens terminal, metrics.jsonl and TensorBoard, cut to where the run is.
+
+  Weights & Biases as well, if it is asked for.
+  """
   folder, progress, repeat = parts.folder, parts.progress, config.action_repeat
   step = int(progress.step) * repeat
   if progress.written < int(progress.step):
     step -= 1  # The row of this step is still to be written.
   jsonl.JSONLOutput.take_back(folder, step)
+  fps, mode = min(max(parts.pool.fps, 5), 20), config.logger.wandb
   return [
       terminal.TerminalOutput(config.steps * repeat), jsonl.JSONLOutput(folder),
-      tensorboard.TensorBoardOutput(
-          folder, min(max(parts.pool.fps, 5), 20), step if restored else None)]
+      tensorboard.TensorBoardOutput(folder, fps, step if restored else None),
+      *[weights_biases.WeightsBiasesOutput(folder, x, fps)
+        for x in [mode] if x != 'off']]
 
 
 def describe(config: Config, agent: Agent) -> dict[str, Any]:
