@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import envs, schema
+from .. import envs, schema, tfutils
 from ..agent import Agent
 from ..config import Config
 from ..data import when
@@ -149,6 +149,7 @@ def make(
     ConfigError, StateError, StorageError: see `errors`.
   """
   exact = agents.prepare_tensorflow(config)
+  config = config.update({'precision': tfutils.settled(config.precision)})
   parts = assemble(config, pool, folder.path, stop, factory, began, exact)
   restored = parts.session.restore()
   parts.datasets.open()
