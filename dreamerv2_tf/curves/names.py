@@ -73,6 +73,8 @@ def _presets(argv):
 
 
 def _same(key, old, new):
+  if key == 'precision' and 'auto' in (old, new):  # Runs store what it was.
+    return True
   return _plain(key, old) == _plain(key, new)
 
 
