@@ -196,7 +196,20 @@ class Config(Mapping):
     Raises:
       ConfigError: no such file, no valid YAML or wrong type.
     """
-    data = yamlfile.read(path)
+    return cls.restore(yamlfile.read(path), path)
+
+  @classmethod
+  def restore(
+      cls, data: Mapping[str, Any], path: str | os.PathLike) -> 'Config':
+    """Returns stored settings over the defaults, as `load` does.
+
+    Args:
+      data: content of a file of `save`.
+      path: of the file, for messages.
+
+    Raises:
+      ConfigError: wrong type.
+    """
     config = Config(presets()['defaults'])
     try:
       return config.update(_followed(config, data, path))

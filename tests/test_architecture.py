@@ -34,6 +34,7 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['dreams'],
     ['evaluation'],
     ['api'],
     ['commands'],

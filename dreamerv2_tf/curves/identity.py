@@ -75,13 +75,14 @@ def _by_settings(folder, stored):
   quiet = logging.getLogger(configlib.__name__)
   quiet.addFilter(_nothing)  # The name tells of keys that are unknown.
   try:
-    config = Config.load(folder / 'config.yaml')
+    config = Config.restore(stored, folder / 'config.yaml')
   finally:
     quiet.removeFilter(_nothing)
   history = files.parse_object(files.read(folder / 'run.json'))['history']
+  known = config.flat
   unknown = {
       key: schema.show(value) for key, value in yamlfile.leaves(stored)
-      if key not in config.flat}
+      if key not in known}
   return names.method(
       config, history[0]['argv'],
       [(x['step'], x['changed']) for x in history[1:]], unknown)

@@ -163,6 +163,10 @@ class Adapter:
       raise ApiError(problems)
     return row, outside
 
+  def restore(self, key: str, values: np.ndarray) -> np.ndarray:
+    """Returns vectors of a row, [..., n], in the units of the environment."""
+    return self._parts[key].restore(values)
+
   def _warn(self, key, sentence):
     """Tells once for each key that it is outside of its space."""
     if sentence and key not in self._warned:
@@ -318,6 +322,13 @@ class _Part:
     places = starts + np.ravel(value - self._low)
     hot[places[np.ravel(inside & np.ones(self._space.shape, bool))]] = 1
     return hot
+
+  def restore(self, values):
+    """Undoes the scale of [..., n]."""
+    if self._scale is None:
+      return values
+    shape = (*values.shape[:-1], -1, *self._scale.shape)
+    return (values.reshape(shape) / self._scale).reshape(values.shape)
 
   def _vector(self, value):
     """Returns scaled values, [n] float32."""

@@ -99,7 +99,7 @@ def line(
   Args:
     width: of the bar, pixels.
     left: shortened where both have no room.
-    right: shown whole.
+    right: shown whole, a little larger.
     color, right_color: of the texts.
     size: of the letters, pixels.
 
@@ -107,9 +107,10 @@ def line(
     [size + 10, width, 3], uint8.
   """
   image, draw = _canvas(width, size + 10)
-  right = fitting(right, width - 2 * MARGIN, size)
-  end = width - MARGIN - width_of(right, size)
-  draw.text((end, 3), right, right_color, font(size))
+  larger = size + 2
+  right = fitting(right, width - 2 * MARGIN, larger)
+  end = width - MARGIN - width_of(right, larger)
+  draw.text((end, 1), right, right_color, font(larger))
   room = end - MARGIN - (MARGIN if right else 0)
   draw.text((MARGIN, 3), fitting(left, room, size), color, font(size))
   return np.asarray(image)

@@ -62,7 +62,7 @@ def run(
   make = factory or functools.partial(
       envs.make, config.task, **config.taken_by(envs.make))
   with rundir.RunDir(config.logdir, break_lock) as folder:
-    diff = _changes(config, folder, fresh)
+    config, diff = _changes(config, folder, fresh)
     made = None
     try:
       with Stop() as stop:
@@ -204,13 +204,19 @@ def learn(p: 'Parts', count: int) -> None:
 
 
 def _changes(config, folder, fresh):
-  """Returns the settings that differ from those of the run in a folder."""
+  """Returns the settings, and which differ from those of the run in a folder.
+
+  A run keeps the precision that `auto` was where it began.
+  """
   if not folder.config_path.exists():
-    return {}
+    return config, {}
   if fresh:
     raise errors.StateError(
         f'{folder.path} holds a run and --fresh was given. Leave it out '
         'to go on with that run, or give another --logdir.')
-  diff = rundir.changed(Config.load(folder.config_path).flat, config.flat)
+  stored = Config.load(folder.config_path)
+  if config.precision == 'auto':
+    config = config.update({'precision': stored.precision})
+  diff = rundir.changed(stored.flat, config.flat)
   rundir.check_changed(folder.path, diff)
-  return diff
+  return config, diff

@@ -63,7 +63,7 @@ def test_columns_may_be_wider_than_others():
 def test_the_right_end_is_whole_and_the_left_makes_room():
   bar = hud.line(300, 100 * 'scenario ', 'crashed', right_color=hud.BAD)
   assert bar.shape == (hud.SMALL + 10, 300, 3)
-  right = 300 - hud.MARGIN - hud.width_of('crashed', hud.SMALL)
+  right = 300 - hud.MARGIN - hud.width_of('crashed', hud.SMALL + 2)
   gap = bar[:, right - hud.MARGIN + 1:right - 1]
   assert (gap == hud.BACK).all()
   alone = hud.line(300, '', 'crashed', right_color=hud.BAD)
