@@ -6,15 +6,17 @@ import json as jsonlib
 import logging
 import os
 import pathlib
+import sys
 from typing import Any
 import zlib
 
 import numpy as np
 
+from .. import config as configlib
 from .. import envs as envlib
 from .. import errors, files
 from ..config import Config
-from ..report import scores
+from ..report import scores, terminal
 from ..report import video as videolib
 from . import environments, loading
 from .evaluator import show_progress
@@ -50,6 +52,7 @@ def run(
   if video:
     _check_video(pathlib.Path(video))
     target = os.path.abspath(video)
+  _announce(folder, overrides, envs, episodes)
   agent, config, step = loading.load_agent(
       folder, checkpoint, overrides, trust=trust)
   seeds = range(seed, seed + episodes)
@@ -78,6 +81,15 @@ def run(
   print(_text(record, written), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
+
+
+def _announce(folder, overrides, envs, episodes):
+  """Says what begins, if there is a run; `load_agent` says if not."""
+  if (folder / 'config.yaml').is_file():
+    config = configlib.resolve(
+        (), overrides, Config.load(folder / 'config.yaml'))
+    terminal.announce(
+        folder, config.task, min(envs or config.envs, episodes), sys.stderr)
 
 
 def make_record(
