@@ -1,22 +1,42 @@
-"""The Python interface: load a trained agent, train in any environment."""
+"""The Python interface: load a trained agent, train in any environment.
+
+`import dreamerv2_tf.api as dv2` has all names, as with the original.
+"""
 
 from collections.abc import Callable, Sequence
 import copy
 import functools
 import inspect
 import pathlib
+import signal
+import sys
+from typing import Any
 
 import gymnasium as gym
 
+from . import config as configlib
 from . import envs, pretrained
 from .agent import Agent
 from .config import Config, resolve
-from .errors import ConfigError
-from .run import environments, loading
+from .errors import ConfigError, Interrupted, plainly
+from .evaluation import Scores, evaluate
+from .run import environments, events, loading
 from .run import train as training
 from .run import trust as trustlib
+from .run.events import Callback, Event
+
+__all__ = [
+    'Callback', 'Config', 'Event', 'Scores', 'evaluate', 'load', 'resolve',
+    'train']
 
 
+def __getattr__(name: str) -> Any:
+  if name in ('configs', 'defaults'):
+    return getattr(configlib, name)
+  raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+@plainly
 def load(
     logdir: str, checkpoint: str = 'latest',
     env: gym.Env | None = None, overrides: Sequence[str] = (),
@@ -50,21 +70,31 @@ def load(
   return agent
 
 
+@plainly
 def train(
     env: gym.Env | Callable[[], gym.Env] | str,
-    config: Config | None = None) -> Agent:
+    config: Config | None = None,
+    callbacks: Sequence[Callable[[Event], Any]] = ()) -> Agent:
   """Trains and returns the agent; a second call with its logdir goes on.
+
+  Ctrl-C ends it once the state is saved, as KeyboardInterrupt, and SIGTERM as
+  SystemExit with status 75; the same call then goes on.
 
   Args:
     env: an environment (each worker gets a copy), a function that makes one,
       or a task name such as highway_highway-fast-v0.
-    config: from `dreamerv2_tf.resolve`; its logdir must be set.
+    config: from `resolve` or `defaults`; its logdir must be set.
+    callbacks: functions that take an Event, or objects of a class derived
+      from Callback; called in this process.
 
   Raises:
     ConfigError: logdir is missing, or the configuration is wrong.
     DreamerError: see the errors of `dreamerv2 train`.
+    Whatever a callback raises, once the state is saved.
   """
   config = config or resolve([], [])
+  configlib.check(config)
+  events.check(callbacks)
   if not config.logdir:
     raise ConfigError(
         'train needs a folder for the run: config.update({"logdir": ...}).')
@@ -75,13 +105,24 @@ def train(
   else:
     config = config.update({'task': environments.CUSTOM})
     factory = _Factory(env, config)
-  training.run(config, factory=factory)
+  try:
+    training.run(config, factory=factory, callbacks=callbacks)
+  except Interrupted as error:
+    raise _asked_to_stop(error) from None
   sample = factory() if factory else None
   folder = pathlib.Path(config.logdir).expanduser()
   agent, _, _ = loading.load_agent(folder, env=sample, trust=True)
   if sample:
     sample.close()
   return agent
+
+
+def _asked_to_stop(error):
+  """Returns what Python raises where the run says that it was interrupted."""
+  if error.exit_code == 128 + signal.SIGINT:
+    return KeyboardInterrupt(str(error))
+  print(error, file=sys.stderr)
+  return SystemExit(error.exit_code)
 
 
 def _check_environment(env):

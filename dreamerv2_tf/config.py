@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 import inspect
 import logging
 import os
@@ -11,8 +12,8 @@ import re
 from typing import Any
 
 from . import files, schema, yamlfile
-from .errors import ConfigError
-from .flags import chunks, split, value_of_flag
+from .errors import ConfigError, plainly
+from .flags import chunks, of_script, split, value_of_flag
 from .presets import presets
 from .schema import Key, suggest
 from .settings import KEYS, OPEN, is_open
@@ -118,6 +119,28 @@ class Config(Mapping):
           _insert(data, key, value)
     return Config(data)
 
+  @plainly
+  def parse_flags(self, argv: Sequence[str] | None = None) -> 'Config':
+    """Returns a copy with what a command line changes.
+
+    Args:
+      argv: words such as '--steps', '1e5', or presets after '--configs'; None:
+        those of this script. In a notebook and under pytest, whose words are
+        not meant for it, there are none.
+
+    Raises:
+      ConfigError: an unknown preset or key, wrong type, or out of range.
+      SystemExit: `--help` is among them; says where help is.
+    """
+    words = of_script() if argv is None else list(argv)
+    if {'-h', '--help'} & {*words}:
+      print(
+          'Flags: [--configs PRESET ...] [--any.key VALUE] ...\n'
+          'All keys and presets: dreamerv2 --help')
+      raise SystemExit(0)
+    _, names, overrides = parse({}, words)
+    return resolve(names, overrides, self)
+
   def match(self, name: str, flags: Sequence[str] = ()) -> list[str]:
     """Returns the keys that a dotted name or regular expression means.
 
@@ -181,6 +204,29 @@ class Config(Mapping):
       raise ConfigError(f'{path}: {error}') from None
 
 
+def __getattr__(name: str) -> Any:
+  """Returns `defaults`, a Config, and `configs`, preset -> changes of it."""
+  if name == 'defaults':
+    return Config(presets()['defaults'])
+  if name == 'configs':
+    return {k: dict(v) for k, v in presets().items() if k != 'defaults'}
+  raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def check(config: Config) -> None:
+  """Refuses what is no configuration, or has values out of range.
+
+  Raises:
+    ConfigError: that is so.
+  """
+  if not isinstance(config, Config):
+    raise ConfigError(
+        'config must be a configuration, such as dv2.defaults.update({...}) or '
+        f'dv2.resolve([...]), but is of the type {type(config).__name__}.')
+  schema.check(config, KEYS)
+
+
+@plainly
 def resolve(
     names: Sequence[str] = (), overrides: Sequence[str] = (),
     base: Config | None = None, flags: Sequence[str] = ()) -> Config:
@@ -245,6 +291,11 @@ def parse(
   return Config(options), names, overrides
 
 
+@functools.cache
+def _tell_once(text):
+  log.warning('%s', text)
+
+
 def _followed(config, data, path):
   """Returns the stored keys that there are, under their names of now."""
   result, names = {}, config.flat
@@ -255,9 +306,9 @@ def _followed(config, data, path):
     if is_open(key) or any(x == key or x.startswith(f'{key}.') for x in names):
       result[key] = value
     else:
-      log.warning(
-          "%s: left out '%s: %s', a key that this version does not know.%s",
-          path, key, schema.show(value), suggest(key, names))
+      _tell_once(
+          f"{path}: left out '{key}: {schema.show(value)}', a key that this "
+          f'version does not know.{suggest(key, names)}')
   return result
 
 

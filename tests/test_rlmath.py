@@ -35,8 +35,8 @@ def test_schedules(spec, step, want):
 
 @pytest.mark.parametrize('spec', [
     'linear(1,0)', 'linear(1,0,2,3,4)', 'exp(1,0,2,3)', 'warmup(1)',
-    'linear(a,b,c)', 'line', 'cosine(1,0,10)', 'linear(1,0,0)', 'linear(1,0,10) or so', '',
-    'linear 1,0,10'])
+    'linear(a,b,c)', 'line', 'cosine(1,0,10)', 'linear(1,0,0)',
+    'linear(1,0,10) or so', '', 'linear 1,0,10'])
 def test_bad_schedules(spec):
   with pytest.raises(ConfigError) as error:
     rlmath.schedule(spec, tf.constant(0))

@@ -23,7 +23,7 @@ class Forecast:
       eval_every: steps between evaluations; 0: there are none.
     """
     self._total = total
-    self._eval_every = eval_every
+    self._eval_every = int(eval_every)
     self._paced: str | None = None  # The phase of the marks.
     self._marks = collections.deque()  # (seconds in that phase, step).
     self._active = 0.0  # Seconds in that phase so far.

@@ -120,7 +120,8 @@ def verify(path: str | os.PathLike) -> Record:
       raise errors.StorageError(
           f'Can not read {error.filename or path}: {error.strerror}. Make it '
           'readable, or move it away to go without it.') from error
-    raise Damaged(f'{path}: {errors.first_line(error)}') from error
+    raise Damaged(
+        f'{error.filename or path}: {error.strerror}') from error
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise Damaged(f'{path / MANIFEST}: {errors.first_line(error)}') from error
 

@@ -57,7 +57,7 @@ def evaluate_policy(p: 'Parts') -> tuple[int, list]:
   count = p.schedule.eval_eps
   with p.progress.clock.evaluating(), p.terminal.during(
       f'evaluating 0/{count}'):
-    episodes, frames = run_scenarios(p)
+    episodes, films = run_scenarios(p)
     p.progress.due['eval'] = False
     for episode in episodes:
       p.replays['eval'].add_episode(episode)
@@ -68,8 +68,9 @@ def evaluate_policy(p: 'Parts') -> tuple[int, list]:
         'env_failures': p.evaluator.pool.failures,
         **totals(p.replays['eval'])}, prefix='eval')
     p.collector.add_videos('eval', episodes[0])
-    if frames:
-      p.logger.video('eval_policy', np.stack(frames))
+    for film in films.values():
+      p.logger.video('eval_policy', np.stack([
+          frame.pixels for shot in film for frame in shot.frames]))
     report(p, 'eval')
     # What has learned in prefill alone is no agent that one wants back.
     if trained(p) > p.schedule.pretrain:

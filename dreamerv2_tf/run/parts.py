@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import envs, schema
+from .. import envs, schema, tfutils
 from ..agent import Agent
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver
 from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
-from ..report import jsonl, tensorboard, terminal
+from ..report import jsonl, tensorboard, terminal, weights_biases
 from ..report import logger as loglib
 from . import agents, checkpoint, environments, rundir, texts
 from .clock import Clock
@@ -153,6 +153,7 @@ def make(
     ConfigError, StateError, StorageError: see `errors`.
   """
   exact = agents.prepare_tensorflow(config)
+  config = config.update({'precision': tfutils.settled(config.precision)})
   parts = assemble(
       config, pool, folder.path, stop, screen, factory, began, exact)
   restored = parts.session.restore()
@@ -284,16 +285,21 @@ def make_evaluator(
 
 def open_outputs(
     config: Config, parts: Parts, restored: bool) -> list[Callable]:
-  """Opens metrics.jsonl and TensorBoard, cut to where the run is."""
+  """Opens metrics.jsonl and TensorBoard, cut to where the run is.
+
+  Weights & Biases as well, if it is asked for.
+  """
   folder, progress, repeat = parts.folder, parts.progress, config.action_repeat
   step = int(progress.step) * repeat
   if progress.written < int(progress.step):
     step -= 1  # The row of this step is still to be written.
   jsonl.JSONLOutput.take_back(folder, step)
+  fps, mode = min(max(parts.pool.fps, 5), 20), config.logger.wandb
   return [
       parts.terminal, jsonl.JSONLOutput(folder),
-      tensorboard.TensorBoardOutput(
-          folder, min(max(parts.pool.fps, 5), 20), step if restored else None)]
+      tensorboard.TensorBoardOutput(folder, fps, step if restored else None),
+      *[weights_biases.WeightsBiasesOutput(folder, x, fps)
+        for x in [mode] if x != 'off']]
 
 
 def describe(config: Config, agent: Agent) -> dict[str, Any]:
