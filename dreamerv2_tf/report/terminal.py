@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from . import lines
+from . import display, lines
 from .forecast import Forecast
 from .lines import Field
 from .means import Means
@@ -59,7 +59,7 @@ class TerminalOutput:
       eval_every: steps between evaluations, for the time left; 0: none.
     """
     self._total = int(total or 0)
-    self._stream = _Stream(sys.stdout if stream is None else stream)
+    self._stream = display.Stream(sys.stdout if stream is None else stream)
     self._every = every
     self._began = self._printed = time.monotonic()
     self._step = 0
@@ -70,9 +70,9 @@ class TerminalOutput:
     self._latest = {}
     self._handler = self._live = None
     if self._stream.is_terminal():
-      self._live = _open_live(self._stream, self._bar)
+      self._live = display.open_live(self._stream, self._bar)
       # Warnings of this package appear above the bar instead of across it.
-      self._handler = _Handler(self.message)
+      self._handler = display.Handler(self.message)
       logging.getLogger('dreamerv2_tf').addHandler(self._handler)
 
   def __enter__(self) -> 'TerminalOutput':
@@ -219,115 +219,13 @@ def announce(
     environments: how many will be started.
     stream: text file; standard output by default.
   """
-  out = _Stream(sys.stdout if stream is None else stream)
+  out = display.Stream(sys.stdout if stream is None else stream)
   number = lines.count(environments, 'environment')
   out.write(
       f'Run folder    {folder}\n'
       f'Task          {task}\n'
       f'Starting TensorFlow and {number} …\n')
   out.flush()
-
-
-class _Stream:
-  """A text file that may lack characters, and may go away."""
-
-  def __init__(self, file):
-    self._file = file
-    self.encoding = getattr(file, 'encoding', None) or 'utf-8'
-
-  def is_terminal(self):
-    try:
-      return self._file.isatty() and os.environ.get('TERM') != 'dumb'
-    except (AttributeError, ValueError):
-      return False
-
-  def isatty(self):
-    return self.is_terminal()
-
-  def fileno(self):
-    return self._file.fileno()
-
-  def columns(self):
-    try:
-      return os.get_terminal_size(self.fileno()).columns or 80
-    except (OSError, ValueError, AttributeError):
-      return 80
-
-  def plain(self, text):
-    """Writes what the encoding lacks in other characters."""
-    try:
-      text.encode(self.encoding)
-    except UnicodeEncodeError:
-      text = text.translate(lines.PLAIN).encode(
-          self.encoding, 'replace').decode(self.encoding)
-    return text
-
-  def write(self, text):
-    self._try(lambda file: file.write(self.plain(text)))
-
-  def flush(self):
-    self._try(lambda file: file.flush())
-
-  def _try(self, function):
-    if self._file is None:
-      return
-    try:
-      function(self._file)
-    except (OSError, ValueError):
-      # Python flushes the stream again at exit: let that go nowhere.
-      with contextlib.suppress(OSError, ValueError, AttributeError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self._file.fileno())
-        os.close(null)
-      self._file = None
-
-
-class _Handler(logging.Handler):
-  """Passes each message of a logger to a function."""
-
-  def __init__(self, show):
-    super().__init__(logging.WARNING)
-    self._show = show
-
-  def emit(self, record):
-    self._show(record.getMessage())
-
-
-def _open_live(stream, render):
-  """Shows what `render` makes of a width, and renews it in a thread."""
-  import rich.console
-  import rich.live
-  import rich.text
-
-  class Console(rich.console.Console):
-    """Leaves the cursor alone: a run that is killed would not bring it back."""
-
-    def show_cursor(self, show=True):
-      return False
-
-  def draw():
-    width = stream.columns()
-    console.size = (width, 25)
-    # One column less: some terminals begin a new line after the last.
-    return rich.text.Text(stream.plain(render(width - 1)), no_wrap=True)
-
-  console = Console(
-      file=stream, force_terminal=True, force_jupyter=False, color_system=None,
-      width=80, height=25)
-  live = rich.live.Live(
-      console=console, get_renderable=draw, transient=True,
-      refresh_per_second=5, redirect_stdout=_same(sys.stdout, stream),
-      redirect_stderr=_same(sys.stderr, stream))
-  live.start(refresh=True)
-  return live
-
-
-def _same(file, stream):
-  """Whether what is written to a file appears on the terminal of a stream."""
-  try:
-    return os.ttyname(file.fileno()) == os.ttyname(stream.fileno())
-  except (OSError, ValueError, AttributeError):
-    return False
 
 
 def _episodes(summaries):
