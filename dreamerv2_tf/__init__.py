@@ -28,6 +28,7 @@ _HOMES = {
     'configs': ('config', False),
     'defaults': ('config', False),
     'evaluate': ('evaluation', True),
+    'export': ('api', True),
     'load': ('api', True),
     'resolve': ('config', False),
     'train': ('api', True),
