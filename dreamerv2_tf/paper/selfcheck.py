@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import os
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -114,14 +113,14 @@ def aggregate_lines(checks: Iterable[Check]) -> Iterator[str]:
   for one in checks:
     if any(len(part) != len(aggregates.NAMES) for part in one.parts.values()):
       continue
-    yield f"{'':23}{''.join(f'{x:>14}' for x in aggregates.LABELS)}"
+    yield f"{'':20}{''.join(f'{x:>15}' for x in aggregates.LABELS)}"
     for part, pairs in one.parts.items():
-      label = re.sub(rf'^(dreamerv2_)?(.+){PER_SEED}', r'\2 per seed', part)
+      label = part.replace(f'dreamerv2{PER_SEED}', 'per seed').replace(
+          PER_SEED, ' per seed').replace('dreamerv2_', '').replace('_', ' ')
       cells = [
           f'{x.computed:.3f}' + f' ({x.printed:.2f})' * (x.unit == PRINTED)
           for x in pairs]
-      yield (f"{label.replace('_', ' '):23}"
-             f"{''.join(f'{x:>14}' for x in cells)}")
+      yield f"{label:20}{''.join(f'{x:>15}' for x in cells)}"
 
 
 def _scores(games, runs) -> Iterator[Check]:

@@ -116,7 +116,7 @@ def test_the_command_says_55_of_55(capsys):
       r'dreamerv2 +2\.146 \(2\.15\) *11\.327 \(11\.33\) +0\.438 \(0\.44\) +'
       r'0\.280 \(0\.28\)', out)
   assert re.search(r'schedules +2\.640 \(2\.64\) *10\.450 \(10\.45\)', out)
-  assert re.search(r'dreamerv2 per seed +1\.787 ', out)
+  assert re.search(r'\nper seed +1\.787 ', out)
   assert max(map(len, lines)) <= 80
 
 
