@@ -4,11 +4,12 @@ import pickle
 import pytest
 
 from dreamerv2_tf import config as configlib
+from dreamerv2_tf import renames
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import ConfigError
 
 PRESETS = [
-    'defaults', 'highway', 'highway_kinematics', 'atari', 'crafter',
+    'defaults', 'highway', 'highway_kinematics', 'small', 'atari', 'crafter',
     'dmc_vision', 'dmc_proprio', 'debug']
 
 
@@ -296,7 +297,7 @@ def test_keys_of_other_versions_are_left_out(tmp_path, caplog):
 
 
 def test_renamed_keys_are_followed(tmp_path, caplog, monkeypatch):
-  monkeypatch.setattr(configlib, 'RENAMED', {
+  monkeypatch.setattr(renames, 'RENAMED', {
       'random_seed': 'seed', 'memory': 'replay', 'net.size': 'rssm.deter'})
   path = tmp_path / 'config.yaml'
   path.write_text(
