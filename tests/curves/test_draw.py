@@ -95,7 +95,7 @@ def test_levels_are_dashed_lines_with_their_number():
   panel = draw.Panel(
       '', [run([1, 2])], [Baseline('t', 'slow', 4.5, None)])
   figure = draw.figure([panel], look('m', 'slow'))
-  assert ('--', [0, 1], [4.5, 4.5]) in lines(figure.axes[0])
+  assert ('-.', [0, 1], [4.5, 4.5]) in lines(figure.axes[0])
   assert legend(figure) == ['M, 1 seed', 'SLOW: 4.5']
 
 
