@@ -35,6 +35,7 @@ LAYERS = [
     ['agent'],
     ['run'],
     ['dreams'],
+    ['doctor'],
     ['evaluation'],
     ['api'],
     ['commands'],

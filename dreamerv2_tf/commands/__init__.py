@@ -29,6 +29,9 @@ COMMANDS = {
     'dream': (
         'dream', 'Show what the world model dreams, and what if one did else.',
         '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
+    'doctor': (
+        'doctor', 'Say whether a run would work here, how fast and how long.',
+        '--configs small'),
 }
 
 

@@ -138,7 +138,7 @@ def size(count: float) -> str:
   for unit, factor in ('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3):
     if count >= 0.9995 * factor:
       value = count / factor
-      return f"{value:.{1 if value < 9.95 else 0}f} {unit}"
+      return f'{value:.{1 if value < 9.95 else 0}f} {unit}'
   return f'{count:.0f} bytes'
 
 

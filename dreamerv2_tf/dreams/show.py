@@ -22,6 +22,9 @@ from .numbers import Scene
 from .panels import Meaning
 
 SHAPE = 'context', 'length', 'look', 'samples'  # Flags for a scene.
+LOOK_AT = """\
+In the film the model looks as long as panels are blue. Then the bar below each
+dream is the chance that it goes on; where that is small, the own car is red."""
 HOLD = 2.0  # Seconds that the end of a scene stays.
 FPS = {True: 2.0, False: 5.0}  # Decisions per second, on highways and not.
 
@@ -289,11 +292,9 @@ def _tell(agent, scenes, options, target, step):
   """Prints the tables, where the files are, and JSON."""
   lines = table.lines(scenes, options.samples)
   lines += table.explanation(
-      scenes, 'discount' in agent.world_model.heads)
-  if agent.config.clip_rewards != 'identity':
-    lines.append(
-        f'Dreamed rewards are those that the model learned: through '
-        f'{agent.config.clip_rewards}.')
+      'discount' in agent.world_model.heads, agent.config.clip_rewards)
+  if options.video:
+    lines += [LOOK_AT]
   if target:
     lines.append(f"Written to {' and '.join(target)}")
   print('\n'.join(lines), flush=True)
