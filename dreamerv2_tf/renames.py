@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 # Keys and groups that former versions stored under other names: old to new.
 RENAMED: dict[str, str] = {}
+# Keys that there were, and the value with which they did nothing.
+DROPPED: dict[str, Any] = {'imag_noise': 0.1}
 
 
 def known(
@@ -35,11 +37,16 @@ def known(
         key = new + key[len(old):]
     if is_open(key) or any(x == key or x.startswith(f'{key}.') for x in names):
       result[key] = value
-    elif warn:
+    elif warn and not idle(key, value):
       _tell_once(
           f"{path}: left out '{key}: {schema.show(value)}', a key that this "
           f'version does not know.{schema.suggest(key, names)}')
   return result
+
+
+def idle(key: str, value: Any) -> bool:
+  """Tells whether a stored key that there is no more did nothing."""
+  return key in DROPPED and DROPPED[key] == value
 
 
 @functools.cache

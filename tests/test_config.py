@@ -296,6 +296,17 @@ def test_keys_of_other_versions_are_left_out(tmp_path, caplog):
   assert len(caplog.records) == 5
 
 
+def test_keys_that_did_nothing_go_without_a_word(
+    tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(renames, 'DROPPED', {'old': 0.5})
+  path = tmp_path / 'config.yaml'
+  path.write_text('old: 0.5\n')
+  assert Config.load(path) == resolve() and not caplog.records
+  path.write_text('old: 0.25\n')
+  assert Config.load(path) == resolve()
+  assert "left out 'old: 0.25'" in caplog.text
+
+
 def test_renamed_keys_are_followed(tmp_path, caplog, monkeypatch):
   monkeypatch.setattr(renames, 'RENAMED', {
       'random_seed': 'seed', 'memory': 'replay', 'net.size': 'rssm.deter'})

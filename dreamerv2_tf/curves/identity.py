@@ -11,7 +11,7 @@ import os
 import pathlib
 from typing import Any, NamedTuple
 
-from .. import files, schema, yamlfile
+from .. import files, renames, schema, yamlfile
 from ..config import Config
 from ..errors import ConfigError
 from . import names, scores
@@ -79,7 +79,7 @@ def _by_settings(folder, stored):
   known = config.flat
   unknown = {
       key: schema.show(value) for key, value in yamlfile.leaves(stored)
-      if key not in known}
+      if key not in known and not renames.idle(key, value)}
   return names.method(
       config, history[0]['argv'],
       [(x['step'], x['changed']) for x in history[1:]], unknown)
