@@ -85,8 +85,8 @@ def figure(panels: Sequence[Panel], look: Look) -> Any:
     look: how they are drawn.
   """
   from matplotlib.figure import Figure
-  cols = min(look.cols, len(panels))
-  rows = math.ceil(len(panels) / cols)
+  rows = math.ceil(len(panels) / look.cols)
+  cols = math.ceil(len(panels) / rows)  # No more than fill the rows.
   width, height = look.size or SIZES[len(panels) > 2]
   entries = _entries(panels, look)
   count, labels = style.columns(
@@ -168,8 +168,8 @@ def _panel(axis, panel, look):
     scores = [x.score for x in panel.levels if x.method == method]
     if scores:
       axis.axhline(
-          np.mean(scores), color=look.colors[method], linestyle='--',
-          linewidth=1.2, zorder=2)
+          np.mean(scores), color=look.colors[method],
+          linestyle=style.dashes(index), linewidth=1.2, zorder=2)
   steps = [1, 2, 2.5, 5, 10]
   for side, count in (axis.xaxis, look.xticks), (axis.yaxis, look.yticks):
     side.set_major_locator(MaxNLocator(count, steps=steps))
@@ -251,7 +251,8 @@ def _entries(panels, look):
           **line, 'marker': style.marker(index), 'markersize': MARK}))
     elif scores:
       value = f': {np.mean(scores):.4g}' * (len(panels) == 1)
-      result.append((label + value, {**line, 'linestyle': '--'}))
+      result.append((label + value, {
+          **line, 'linestyle': style.dashes(index)}))
   return result
 
 
