@@ -196,20 +196,7 @@ class Config(Mapping):
     Raises:
       ConfigError: no such file, no valid YAML or wrong type.
     """
-    return cls.restore(yamlfile.read(path), path)
-
-  @classmethod
-  def restore(
-      cls, data: Mapping[str, Any], path: str | os.PathLike) -> 'Config':
-    """Returns stored settings over the defaults, as `load` does.
-
-    Args:
-      data: content of a file of `save`.
-      path: of the file, for messages.
-
-    Raises:
-      ConfigError: wrong type.
-    """
+    data = yamlfile.read(path)
     config = Config(presets()['defaults'])
     try:
       return config.update(_followed(config, data, path))

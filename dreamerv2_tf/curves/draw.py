@@ -127,13 +127,16 @@ def save(
   Raises:
     OSError: they can not be written.
   """
+  import matplotlib
   written = []
   for kind in kinds:
     options = {'dpi': dpi} if kind == 'png' else {
         'metadata': {'CreationDate': None}}
     path = pathlib.Path(f'{start}.{kind}')
-    files.write(path, lambda file: result.savefig(
-        file, format=kind, **options))  # noqa: B023 - called at once.
+    # Publishers want fonts that are whole, of type 42.
+    with matplotlib.rc_context({'pdf.fonttype': 42}):
+      files.write(path, lambda file: result.savefig(
+          file, format=kind, **options))  # noqa: B023 - called at once.
     written.append(path)
   return written
 
@@ -195,7 +198,7 @@ def _limits(axis, panel, look):
     ends = [x / look.divisor for run in panel.runs for x in run.xs[[0, -1]]]
     low = min(0 if look.origin else math.inf, *ends)
     margin = 0.03 * (max(ends) - low) or 1.0
-    near = min(ends) < low + margin  # Its marker would be cut.
+    near = min(ends) < low + margin / 3  # Its marker would be cut.
     axis.set_xlim(low - margin * near, max(ends) + margin)
   if look.ylim and not panel.tinted:
     if look.ylimticks:

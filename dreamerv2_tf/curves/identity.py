@@ -6,6 +6,7 @@ original do, else what its settings are. The settings of the original hold a
 seed that it does not use: there the layout says all.
 """
 
+from collections.abc import Callable
 import logging
 import os
 import pathlib
@@ -36,7 +37,9 @@ class Identity(NamedTuple):
   repeat: int | None = None
 
 
-def identify(folder: pathlib.Path, tell, by: str = 'auto') -> Identity:
+def identify(
+    folder: pathlib.Path, tell: Callable[[str], None],
+    by: str = 'auto') -> Identity:
   """Returns what a run folder is called.
 
   Args:
@@ -75,7 +78,7 @@ def _by_settings(folder, stored):
   quiet = logging.getLogger(configlib.__name__)
   quiet.addFilter(_nothing)  # The name tells of keys that are unknown.
   try:
-    config = Config.restore(stored, folder / 'config.yaml')
+    config = Config.load(folder / 'config.yaml')
   finally:
     quiet.removeFilter(_nothing)
   history = files.parse_object(files.read(folder / 'run.json'))['history']
