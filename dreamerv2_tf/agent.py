@@ -10,7 +10,7 @@ import tensorflow as tf
 from . import exploration, tfutils
 from .actor_critic import ActorCritic
 from .config import Config
-from .errors import ConfigError, NonFiniteError, StorageError
+from .errors import ConfigError, NonFiniteError, StorageError, plainly
 from .nets import layers
 from .nets.rssm import State
 from .policy import Policy, PolicyState
@@ -32,6 +32,7 @@ class Agent(tfutils.Module):
     train_calls: [], int64; gradient steps so far.
     train_function: the tf.function behind `train`.
     report_function: the tf.function behind `report`.
+    adapter, actions: see the constructor; None until they are known.
   """
 
   def __init__(
@@ -56,8 +57,8 @@ class Agent(tfutils.Module):
     self.obs_space = dict(obs_space)
     self.act_space = dict(act_space)
     action = act_space['action']
-    self._adapter = adapter or dict
-    self._actions = actions or (lambda action: action)
+    self.adapter = adapter
+    self.actions = actions
     self._discrete = isinstance(action, gym.spaces.Discrete)
     _check(config, self._discrete)
     self.action_dim = int(action.n if self._discrete else action.shape[0])
@@ -79,26 +80,50 @@ class Agent(tfutils.Module):
         self._train, jit_compile=self.jit_compile, autograph=False)
     self.report_function = tf.function(self._report, autograph=False)
 
+  @plainly
   def act(
-      self, obs: Any,
-      state: PolicyState | None = None) -> tuple[Any, PolicyState]:
-    """Chooses the greedy action for one plain observation, as `eval` does.
+      self, obs: Any, state: PolicyState | None = None,
+      reset: Any = None) -> tuple[Any, PolicyState]:
+    """Chooses greedy actions for plain observations, as `eval` does.
+
+    For one observation it gives one action. For a batch, whose parts have one
+    more axis in front, as those of Gymnasium's vector environments, it gives
+    an array of actions; each row is acted on as if it were alone.
 
     Args:
-      obs: what a Gymnasium environment of the task returned.
-      state: what the call before returned; None begins an episode.
+      obs: what an environment of the task returned, or N of them: [N, ...],
+        for a Dict space a dict of such.
+      state: what the call before returned, of 1 or N episodes; None begins
+        all of them.
+      reset: [N], bool, or one bool for all: rows whose observation is the
+        first of an episode, so that what the state knows of them is left
+        out. None: none, if there is a state.
 
     Returns:
-      action: for the `step` of that environment.
-      state: for the next call.
+      action: for the `step` of that environment; of a batch, [N, ...].
+      state: for the next call; all of its arrays are [N, ...].
+
+    Raises:
+      EnvError: shape or dtype are not those of the task.
+      NonFiniteError: an observation is NaN or infinite.
+      ConfigError: state or reset are of another number of episodes.
     """
-    row = {k: np.asarray(v)[None] for k, v in self._adapter(obs).items()}
-    flag = np.zeros([1], bool)
+    adapter = self.adapter or dict
+    rows = getattr(adapter, 'batch', lambda obs: None)(obs)
+    single = rows is None
+    if single:
+      rows = [adapter(obs)]
+    count = len(rows)
+    row = {k: np.stack([np.asarray(x[k]) for x in rows]) for k in rows[0]}
+    flag = np.zeros([count], bool)
     row.update(
-        reward=np.zeros([1], np.float32), is_first=flag | (state is None),
-        is_last=flag, is_terminal=flag)
+        reward=np.zeros([count], np.float32), is_last=flag, is_terminal=flag,
+        is_first=_first(state, reset, count))
     outputs, state = self.policy(row, state, mode='eval')
-    return self._actions(outputs['action'].numpy()[0]), state
+    actions = outputs['action'].numpy()
+    if self.actions:
+      actions = [self.actions(action) for action in actions]
+    return actions[0] if single else np.stack(actions), state
 
   def train(
       self, data: Mapping[str, np.ndarray],
@@ -213,6 +238,22 @@ class Agent(tfutils.Module):
         key: wm.open_loop(data, key, seed)
         for key in wm.heads['decoder'].cnn_keys
         if key in wm.encoder.cnn_keys}
+
+
+def _first(state, reset, count):
+  """Returns which of so many rows begin an episode, [N], bool."""
+  if state is not None and (known := int(state.action.shape[0])) != count:
+    raise ConfigError(
+        f'act got {count} observation(s), but a state of {known} episode(s). '
+        'Give the state of the same ones, or None to begin.')
+  if reset is None:
+    return np.full([count], state is None)
+  reset = np.asarray(reset)
+  if reset.dtype != bool or reset.shape not in ((), (count,)):
+    raise ConfigError(
+        f'reset must be one bool or {count} of them, one for each '
+        f'observation, but has shape {reset.shape} and dtype {reset.dtype}.')
+  return np.full([count], state is None) | reset
 
 
 def _check(config, discrete):

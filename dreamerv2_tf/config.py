@@ -5,22 +5,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import inspect
-import logging
 import os
 import re
 from typing import Any
 
-from . import files, schema, yamlfile
-from .errors import ConfigError
-from .flags import chunks, split, value_of_flag
+from . import files, renames, schema, yamlfile
+from .errors import ConfigError, plainly
+from .flags import chunks, of_script, split, value_of_flag
 from .presets import presets
 from .schema import Key, suggest
 from .settings import KEYS, OPEN, is_open
-
-log = logging.getLogger(__name__)
-
-# Keys and groups that former versions stored under other names: old to new.
-RENAMED: dict[str, str] = {}
 
 
 class Config(Mapping):
@@ -118,6 +112,28 @@ class Config(Mapping):
           _insert(data, key, value)
     return Config(data)
 
+  @plainly
+  def parse_flags(self, argv: Sequence[str] | None = None) -> 'Config':
+    """Returns a copy with what a command line changes.
+
+    Args:
+      argv: words such as '--steps', '1e5', or presets after '--configs'; None:
+        those of this script. In a notebook and under pytest, whose words are
+        not meant for it, there are none.
+
+    Raises:
+      ConfigError: an unknown preset or key, wrong type, or out of range.
+      SystemExit: `--help` is among them; says where help is.
+    """
+    words = of_script() if argv is None else list(argv)
+    if {'-h', '--help'} & {*words}:
+      print(
+          'Flags: [--configs PRESET ...] [--any.key VALUE] ...\n'
+          'All keys and presets: dreamerv2 --help')
+      raise SystemExit(0)
+    _, names, overrides = parse({}, words)
+    return resolve(names, overrides, self)
+
   def match(self, name: str, flags: Sequence[str] = ()) -> list[str]:
     """Returns the keys that a dotted name or regular expression means.
 
@@ -173,14 +189,52 @@ class Config(Mapping):
     Raises:
       ConfigError: no such file, no valid YAML or wrong type.
     """
-    data = yamlfile.read(path)
+    return cls.restore(yamlfile.read(path), path)
+
+  @classmethod
+  def restore(
+      cls, data: Mapping[str, Any], path: str | os.PathLike,
+      warn: bool = True) -> 'Config':
+    """Returns stored settings over the defaults, as `load` does.
+
+    Args:
+      data: content of a file of `save`.
+      path: of the file, for messages.
+      warn: of keys that only another version knows.
+
+    Raises:
+      ConfigError: wrong type.
+    """
     config = Config(presets()['defaults'])
     try:
-      return config.update(_followed(config, data, path))
+      return config.update(renames.known(data, config.flat, path, warn))
     except ConfigError as error:
       raise ConfigError(f'{path}: {error}') from None
 
 
+def __getattr__(name: str) -> Any:
+  """Returns `defaults`, a Config, and `configs`, preset -> changes of it."""
+  if name == 'defaults':
+    return Config(presets()['defaults'])
+  if name == 'configs':
+    return {k: dict(v) for k, v in presets().items() if k != 'defaults'}
+  raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def check(config: Config) -> None:
+  """Refuses what is no configuration, or has values out of range.
+
+  Raises:
+    ConfigError: that is so.
+  """
+  if not isinstance(config, Config):
+    raise ConfigError(
+        'config must be a configuration, such as dv2.defaults.update({...}) or '
+        f'dv2.resolve([...]), but is of the type {type(config).__name__}.')
+  schema.check(config, KEYS)
+
+
+@plainly
 def resolve(
     names: Sequence[str] = (), overrides: Sequence[str] = (),
     base: Config | None = None, flags: Sequence[str] = ()) -> Config:
@@ -243,22 +297,6 @@ def parse(
     else:
       overrides += chunk
   return Config(options), names, overrides
-
-
-def _followed(config, data, path):
-  """Returns the stored keys that there are, under their names of now."""
-  result, names = {}, config.flat
-  for key, value in yamlfile.leaves(data):
-    for old, new in RENAMED.items():
-      if key == old or key.startswith(f'{old}.'):
-        key = new + key[len(old):]
-    if is_open(key) or any(x == key or x.startswith(f'{key}.') for x in names):
-      result[key] = value
-    else:
-      log.warning(
-          "%s: left out '%s: %s', a key that this version does not know.%s",
-          path, key, schema.show(value), suggest(key, names))
-  return result
 
 
 def _insert(data, key, value):

@@ -1,6 +1,8 @@
 """Errors that a user can act on, each with the exit status of the command."""
 
+from collections.abc import Callable
 import errno
+import functools
 import re
 import signal
 
@@ -123,3 +125,17 @@ def for_user(error: BaseException) -> BaseException:
   if number == errno.ENAMETOOLONG:
     return ConfigError(str(error))
   return error
+
+
+def plainly(function: Callable) -> Callable:
+  """Lets errors of ours leave a function without the path that they took.
+
+  They say what to do; where in the package they were found does not help.
+  """
+  @functools.wraps(function)
+  def call(*args, **kwargs):
+    try:
+      return function(*args, **kwargs)
+    except DreamerError as error:
+      raise error.with_traceback(None) from None
+  return call

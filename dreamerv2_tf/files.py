@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import stat
 from typing import Any, BinaryIO
@@ -121,6 +122,14 @@ def check_name(path: str | os.PathLike) -> None:
     os.fspath(path).encode()
   except UnicodeEncodeError:
     raise ValueError('its name is not UTF-8') from None
+
+
+def safe_name(text: str) -> str:
+  """Returns a text, such as the name of a task, as files and folders have it.
+
+  It holds letters, digits, `_`, `.` and `-`, and does not begin with a point.
+  """
+  return re.sub(r'[^A-Za-z0-9_.-]', '-', text).lstrip('.') or 'run'
 
 
 def printable(path: str | os.PathLike) -> str:

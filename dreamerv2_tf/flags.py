@@ -1,8 +1,10 @@
 """The words of a command line: flags and what follows them."""
 
 from collections.abc import Sequence
+import pathlib
 import re
 import shlex
+import sys
 from typing import Any
 
 from . import yamlfile
@@ -26,6 +28,19 @@ def chunks(arguments: Sequence[str]) -> list[list[str]]:
       raise ConfigError(
           f"Unexpected argument '{argument}'. Flags look like --key value.")
   return result
+
+
+def of_script() -> list[str]:
+  """Returns the words after the script that runs; none where none does.
+
+  A notebook and pytest have words of their own.
+  """
+  program = pathlib.Path(sys.argv[0] if sys.argv else '')
+  hosts = {'pytest', 'py.test', 'ipython', 'ipython3', 'ipykernel', 'IPython'}
+  if {program.name, program.parent.name} & hosts or (
+      program.name.endswith('kernel_launcher.py')):
+    return []
+  return sys.argv[1:]
 
 
 def split(chunk: Sequence[str]) -> tuple[str, list[str]]:

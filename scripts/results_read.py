@@ -1,7 +1,6 @@
 """Reads evaluated runs for results.py, ours and those of baselines.py."""
 
 from collections.abc import Iterator, Mapping, Sequence
-import pathlib
 import re
 import sys
 from typing import Any, NamedTuple
@@ -11,6 +10,8 @@ import results_names as names
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import files, flags, schema, yamlfile
 from dreamerv2_tf.config import Config
+from dreamerv2_tf.curves import metrics, runs
+from dreamerv2_tf.curves import names as naming
 from dreamerv2_tf.errors import ConfigError
 
 # Keys that an evaluation may change without leaving the task.
@@ -56,31 +57,29 @@ def read(
     ConfigError: there is none.
   """
   tasks = {}
-  for folder in sorted({
-      path.parent for name in folders
-      for path in pathlib.Path(name).expanduser().rglob('metrics.jsonl')}):
+  for folder in runs.folders(folders, _say):
     try:
-      runs = list(_runs(folder, first, count))
+      found = list(_runs(folder, first, count))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
       _leave_out(f'{folder} can not be read: {error!r}.')
       continue
-    for run in runs:
+    for run in found:
       tasks.setdefault(run.pop('task'), []).append(run)
   if not tasks:
     raise ConfigError(
         f"No evaluated run below {', '.join(folders)}. Evaluate one: "
         'dreamerv2 eval --logdir DIR')
-  return {task: rows(runs) for task, runs in tasks.items()}
+  return {task: rows(found) for task, found in tasks.items()}
 
 
-def rows(runs: Sequence[Mapping[str, Any]]) -> list[Row]:
+def rows(found: Sequence[Mapping[str, Any]]) -> list[Row]:
   """Puts runs together that differ in their seed alone; each seed once.
 
   Runs of one length belong together even if the best checkpoint of each is of
   another step. Best and last ones are apart; what is both counts as the best.
   """
   groups = {}
-  for run in runs:
+  for run in found:
     key = run['method'], run['asked'], run['minutes']
     groups.setdefault(key, []).append(run)
   result = []
@@ -103,7 +102,11 @@ def rows(runs: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def _leave_out(what):
-  print(f'Left out: {what}', file=sys.stderr)
+  _say(f'Left out: {what}')
+
+
+def _say(text):
+  print(text, file=sys.stderr)
 
 
 def _runs(folder, first, count) -> Iterator[dict[str, Any]]:
@@ -127,7 +130,8 @@ def _baseline(folder):
   learned = record['env_steps'] > 0
   curve = [
       [row['step'], row.get('time'), row['eval_return']]
-      for row in _metrics(folder) if row.get('eval_return') is not None]
+      for row in metrics.read(folder / metrics.NAME).rows
+      if row.get('eval_return') is not None]
   return {
       'task': record['task'], 'method': record['method'],
       'seed': record['seed'], 'asked': record['steps'],
@@ -175,7 +179,7 @@ def _ours(folder, first, count) -> Iterator[dict[str, Any]]:
     else:
       yield {
           **common, 'kinds': kinds, 'step': step, **_final(record),
-          'method': names.method(
+          'method': naming.method(
               configlib.resolve((), words, config), history[0]['argv'],
               [(x['step'], x['changed']) for x in history[1:]])}
 
@@ -208,7 +212,7 @@ def _training(folder, config):
   record = _object(folder / 'run.json')
   history = record['history']
   simulators = [x.get('simulator') or config.env.simulator for x in history]
-  curve, seconds, inclusive = times(list(_metrics(folder)))
+  curve, seconds, inclusive = times(metrics.read(folder / metrics.NAME).rows)
   stored = dict(yamlfile.leaves(yamlfile.read(folder / 'config.yaml')))
   return {
       'task': config.task, 'seed': config.seed,
@@ -220,15 +224,6 @@ def _training(folder, config):
       'unknown': {
           key: schema.show(value) for key, value in stored.items()
           if key not in config.flat}}
-
-
-def _metrics(folder):
-  """Yields the rows of metrics.jsonl that could be written whole."""
-  for text in files.read(folder / 'metrics.jsonl').splitlines():
-    try:
-      yield files.parse_object(text)
-    except ValueError:
-      continue  # The last one, of a run that was killed.
 
 
 def times(

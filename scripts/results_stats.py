@@ -2,24 +2,17 @@
 
 Intervals are of 95 % and bootstrapped: seeds are drawn, then episodes of each,
 with replacement; with one run, episodes alone.
-
-Paper: arXiv 2108.13264 (interquartile mean, stratified bootstrap, probability
-of improvement).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from dreamerv2_tf.curves.stats import improvement as higher
+from dreamerv2_tf.curves.stats import interval, iqm, resample
+
 Run = Mapping[str, Any]
-
-
-def iqm(values: np.ndarray) -> float:
-  """Mean of the middle half of the values."""
-  values = np.sort(np.ravel(values))
-  cut = len(values) // 4
-  return float(values[cut:len(values) - cut].mean())
 
 
 def statistics(runs: Sequence[Run], samples: int) -> dict[str, Any]:
@@ -38,16 +31,16 @@ def statistics(runs: Sequence[Run], samples: int) -> dict[str, Any]:
   """
   returns = _returns(runs)
   means, middles = [], []
-  for drawn in _draws(returns, samples):
+  for drawn in resample(returns, samples):
     means.append(np.mean([x.mean() for x in drawn]))
     middles.append(iqm(np.concatenate(drawn)))
   everything = np.concatenate(returns)
   several = len(everything) > 1
   return {
       'return': float(np.mean([x.mean() for x in returns])),
-      'return_ci95': _interval(means),
+      'return_ci95': interval(means),
       'return_std': float(everything.std(ddof=1)) if several else 0.0,
-      'iqm': iqm(everything), 'iqm_ci95': _interval(middles),
+      'iqm': iqm(everything), 'iqm_ci95': interval(middles),
       'episodes': len(everything),
       'seed_returns': [float(x.mean()) for x in returns],
       'crash_rate': _mean(runs, lambda each: np.mean(each['crashed'])),
@@ -74,38 +67,17 @@ def improvement(
   """
   ours, theirs = _returns(runs), _returns(others)
   drawn = [
-      _higher(np.concatenate(x), np.concatenate(y))
-      for x, y in zip(_draws(ours, samples), _draws(theirs, samples, 1))]
+      higher(np.concatenate(x), np.concatenate(y))
+      for x, y in zip(
+          resample(ours, samples), resample(theirs, samples, 1))]
   ours, theirs = np.concatenate(ours), np.concatenate(theirs)
   return {
-      'probability': _higher(ours, theirs), 'ci95': _interval(drawn),
+      'probability': higher(ours, theirs), 'ci95': interval(drawn),
       'n': [len(ours), len(theirs)]}
 
 
 def _returns(runs):
   return [np.array(run['per_episode']['return']) for run in runs]
-
-
-def _draws(
-    returns: list[np.ndarray], samples: int,
-    seed: int = 0) -> Iterator[list[np.ndarray]]:
-  """Yields returns drawn with replacement, runs first, then episodes."""
-  rng = np.random.default_rng(seed)
-  for _ in range(samples):
-    yield [
-        rng.choice(returns[index], len(returns[index]))
-        for index in rng.integers(len(returns), size=len(returns))]
-
-
-def _interval(values):
-  return [float(x) for x in np.percentile(values, [2.5, 97.5])]
-
-
-def _higher(ours, theirs):
-  theirs = np.sort(theirs)
-  below = np.searchsorted(theirs, ours, 'left').mean()
-  not_above = np.searchsorted(theirs, ours, 'right').mean()
-  return float((below + not_above) / 2 / len(theirs))
 
 
 def _mean(runs: Sequence[Run], measure: Callable[[Mapping], Any]):

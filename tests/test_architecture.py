@@ -15,10 +15,13 @@ LAYERS = [
     ['errors', 'files'],
     ['schema', 'yamlfile', 'startup'],
     ['settings', 'presets', 'flags'],
+    ['renames'],
     ['config'],
     ['helptext'],
     ['pretrained'],
     ['report'],
+    ['curves'],
+    ['paper'],
     ['envs'],
     ['data'],
     ['tfutils'],
@@ -32,6 +35,9 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['dreams'],
+    ['doctor'],
+    ['evaluation'],
     ['api'],
     ['commands'],
     ['cli'],
@@ -51,10 +57,10 @@ FORBIDDEN = {
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
-    'flags', 'config', 'helptext', 'pretrained', 'report', 'envs', 'data',
-    'commands', 'cli', '__init__', '__main__'}
+    'flags', 'renames', 'config', 'helptext', 'pretrained', 'report', 'curves',
+    'paper', 'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
-BEFORE_WORKERS = {'train', 'evaluate', 'loading'}
+BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
 
 MODULES = sorted(PACKAGE.rglob('*.py'))
@@ -140,11 +146,11 @@ def test_the_walk_sees_imports():
   path = PACKAGE / 'commands' / 'train.py'
   found = set(imports(path))
   assert ('dreamerv2_tf.run', 'train') in found  # Within a function.
-  assert ('dreamerv2_tf', 'startup') in found and ('re', None) in found
+  assert ('dreamerv2_tf', 'startup') in found and ('os', None) in found
   assert {'run', 'config', 'errors'} <= set(own_imports(path))
   assert set(own_imports(PACKAGE / 'config.py')) == {
       'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings',
-      'flags'}
+      'flags', 'renames'}
 
 
 @pytest.mark.parametrize('path', MODULES, ids=module_id)

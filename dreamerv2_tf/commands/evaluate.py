@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from .. import config as configlib
-from .. import flags, helptext, pretrained, startup
+from .. import helptext, pretrained, startup
 from ..config import Config
 from ..errors import ConfigError
-from ..settings.run import LOGGING, REPLAY, TRAINING
 from . import agents, leading
 
 FLAGS = {
@@ -40,7 +39,9 @@ def run(words: Sequence[str]) -> int | None:
   logdir = agents.folder('eval', options)
   config = Config.load(logdir / 'config.yaml')
   configlib.resolve((), overrides, config, flags=(*FLAGS,))
-  _check_effect(config, overrides)
+  agents.check_effect(
+      config, overrides,
+      'an evaluation. Length and scenarios: --episodes, --seed')
   startup.prepare()
   from ..run import evaluate
   return evaluate.run(
@@ -50,18 +51,6 @@ def run(words: Sequence[str]) -> int | None:
       video_episodes=options['video-episodes'], envs=options.envs or None,
       overrides=overrides, trust=options.trust,
       keep=pretrained.HERE not in logdir.resolve().parents)
-
-
-def _check_effect(config, overrides):
-  """Refuses settings of the training alone, which would change nothing."""
-  training = {
-      'steps', *TRAINING, *REPLAY, *LOGGING}
-  for chunk in flags.chunks(overrides):
-    name, _ = flags.split(chunk)
-    if training.issuperset(config.match(name)):
-      raise ConfigError(
-          f"'{name}' is a setting of the training and changes nothing in an "
-          'evaluation. Length and scenarios: --episodes, --seed.')
 
 
 def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 import datetime
 import os
 import pathlib
-import re
 import sys
 
 from .. import config as configlib
-from .. import flags, helptext, startup
+from .. import files, flags, helptext, startup
 from .. import presets as presetlib
 from ..config import Config
 from ..errors import ConfigError
@@ -35,9 +34,10 @@ def run(words: Sequence[str]) -> int | None:
       presets, overrides, base, flags=('configs', *FLAGS))
   if not (presets or base):
     _check_task(overrides)
+    print(_hint(config.task), file=sys.stderr)
   logdir = config.logdir
   if not logdir:
-    task = re.sub(r'[^A-Za-z0-9_.-]', '-', config.task).lstrip('.') or 'run'
+    task = files.safe_name(config.task)
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
@@ -99,6 +99,17 @@ def _check_task(overrides):
   runs = agents.near(folder)
   near = f" There is one in {', '.join(runs)}." if runs else ''
   raise ConfigError(f'No run in {folder}.{near} {advice}')
+
+
+def _hint(task):
+  """Returns which presets fit a task for which none was given."""
+  fit = (
+      'highway_kinematics or highway fits the roads of highway-env'
+      if task.startswith('highway_') else
+      'small learns small tasks within minutes')
+  return (
+      'No --configs: these are the settings of the original, for days of a '
+      f'GPU. On a CPU, --configs {fit}.')
 
 
 def _stored(overrides):

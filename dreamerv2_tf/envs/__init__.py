@@ -44,10 +44,10 @@ def make(
   assert mode in ('train', 'eval'), mode
   suite, _, name = task.partition('_')
   if suite in LATER:
+    instead = LATER[suite].format(name=name.title().replace('_', '') or 'Pong')
     raise ConfigError(
         f"Task '{task}' belongs to the suite '{suite}', which is not available"
-        f" in this version. Available: {', '.join(SUITES)}. Choose a --task of "
-        'these, such as highway_highway-fast-v0 or gym_CartPole-v1.')
+        f" in this version. {instead}. Suites: {', '.join(SUITES)}.")
   if suite not in SUITES or not name:
     known = ':' in task or task in gymnasium.registry
     raise ConfigError(

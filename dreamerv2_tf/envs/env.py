@@ -92,6 +92,11 @@ class Env:
         **{key: scalar() for key in self._logs}}
     self._check()
 
+  @property
+  def plain(self) -> gym.Env:
+    """The innermost environment, as it was made."""
+    return self._env.unwrapped
+
   def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
     """Begins an episode and returns its first row: reward 0, `is_first`.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, EnvError, NonFiniteError
 from .actions import combinations
+from .spaces import flatten, image_axes, image_sides, is_supported
 
 # Keys that rows, losses and metrics need.
 RESERVED = (
@@ -39,6 +40,7 @@ class Adapter:
   none becomes zeros.
 
   Attributes:
+    plain: the space that observations are of.
     spaces: dict of Box spaces of the results, by key.
     advice: list of sentences that the user should see once.
   """
@@ -60,17 +62,18 @@ class Adapter:
       ConfigError: no part of the space is supported, a key is reserved, or a
         part has another number of factors.
     """
+    self.plain = space
     self._parts, self.advice, self._warned = {}, [], set()
-    spaces = list(_flatten(space))
-    good = [inner for _, inner in spaces if _is_supported(inner)]
+    spaces = list(flatten(space))
+    good = [inner for _, inner in spaces if is_supported(inner)]
     for path, inner in spaces:
-      if good and not _is_supported(inner):
+      if good and not is_supported(inner):
         self.advice.append(
             f"The observation '{'.'.join(path)}' is left out: its space "
             f'{inner} is not supported.')
         continue
       key = '_'.join(path) or (
-          'image' if _image_axes(inner, axes) else 'vector')
+          'image' if image_axes(inner, axes) else 'vector')
       if key in RESERVED or key.startswith('log_') or key in self._parts:
         raise ConfigError(
             f"Observation key '{key}' is reserved or there twice. Rename it in"
@@ -102,10 +105,44 @@ class Adapter:
       row, outside = self.convert(obs)
     except ApiError as error:
       raise EnvError(str(error)) from None
-    for key in outside.keys() - self._warned:
-      self._warned.add(key)
-      log.warning(outside[key])
+    for key, sentence in outside.items():
+      self._warn(key, sentence)
     return row
+
+  def batch(self, obs: Any) -> list[dict[str, np.ndarray]] | None:
+    """Checks and converts observations that are stacked along a first axis.
+
+    Args:
+      obs: [N, ...]; of a Dict space, a dict of such.
+
+    Returns:
+      A row each, or None if these are no such: one observation, perhaps.
+
+    Raises:
+      EnvError, NonFiniteError: see a call.
+    """
+    found = {key: part.stacked(obs) for key, part in self._parts.items()}
+    if any(values is None for values in found.values()):
+      return None
+    counts = {key: len(values) for key, values in found.items()}
+    if len({*counts.values()}) > 1 or not all(counts.values()):
+      raise EnvError(
+          'A batch needs as many rows of each observation, at least one; got '
+          f'{counts}.')
+    rows = [{} for _ in range(max(counts.values()))]
+    for key, part in self._parts.items():
+      for row, value in zip(rows, found[key]):
+        try:
+          row[key], sentence = part.take(value)
+        except ApiError as error:
+          raise EnvError(str(error)) from None
+        self._warn(key, sentence)
+    return rows
+
+  def fits(self, space: gym.Space) -> bool:
+    """Tells whether a space has all parts of this one, of the same shape."""
+    shapes = {path: inner.shape for path, inner in flatten(space)}
+    return all(part.fits(shapes) for part in self._parts.values())
 
   def convert(self, obs: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Does the same without warnings.
@@ -126,6 +163,19 @@ class Adapter:
       raise ApiError(problems)
     return row, outside
 
+  def restore(self, key: str, values: np.ndarray) -> np.ndarray:
+    """Returns vectors of a row, [..., n], in the units of the environment."""
+    scale = self._parts[key].scale
+    scale = np.float32(1) if scale is None else scale
+    parts = values.reshape((*values.shape[:-1], -1, *scale.shape))
+    return (parts / scale).reshape(values.shape)
+
+  def _warn(self, key, sentence):
+    """Tells once for each key that it is outside of its space."""
+    if sentence and key not in self._warned:
+      self._warned.add(key)
+      log.warning(sentence)
+
 
 class ApiError(EnvError):
   """What an environment does against its API, one sentence each."""
@@ -143,14 +193,14 @@ class _Part:
     self._path = path
     self._name = f"observation '{'.'.join(path)}'" if path else 'observation'
     self._space = space
-    self._scale = None
+    self.scale = None
     self._low = self._high = None
-    if not _is_supported(space):
+    if not is_supported(space):
       raise ConfigError(
           f'The {self._name} has the space {space}, which is not supported. '
           'Supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict '
           'of these, of at least one value, for a single agent.')
-    self._axes = _image_axes(space, axes)
+    self._axes = image_axes(space, axes)
     if self._axes:
       shape = [(space.shape + (1,))[axis] for axis in self._axes]
       shape = (*shape[:2], math.prod(shape[2:]))
@@ -159,9 +209,9 @@ class _Part:
     if isinstance(space, gym.spaces.Box):
       count = math.prod(space.shape)
       if np.issubdtype(space.dtype, np.floating):
-        self._scale = self._factors(scale)
+        self.scale = self._factors(scale)
       elif space.dtype == np.uint8:
-        self._scale = np.float32(1 / 255)
+        self.scale = np.float32(1 / 255)
       low, high = space.low.astype(float), space.high.astype(float)
       finite = np.isfinite(low).any() or np.isfinite(high).any()
       if bounds and finite:
@@ -181,7 +231,7 @@ class _Part:
   def advice(self):
     """Returns sentences on what was perhaps meant otherwise."""
     shape, count = self._space.shape, math.prod(self.out.shape)
-    if self._axes and (len(shape) > 3 or len(_image_sides(shape)) > 1):
+    if self._axes and (len(shape) > 3 or len(image_sides(shape)) > 1):
       height, width, channels = self.out.shape
       yield (
           f'The {self._name} {shape} is read as images of height {height}, '
@@ -204,6 +254,28 @@ class _Part:
   def __call__(self, obs):
     """Returns the value and '', or a sentence on its being outside."""
     value = self._find(obs)
+    if value.shape != self._space.shape:
+      raise ApiError([
+          f'The {self._name} has shape {value.shape}, expected '
+          f'{self._space.shape}.'])
+    return self.take(value)
+
+  def fits(self, shapes):
+    """Tells whether this part is among those of path -> shape."""
+    return shapes.get(self._path) == self._space.shape
+
+  def stacked(self, obs):
+    """Returns this part of several observations, None if they are not."""
+    try:
+      value = self._find(obs)
+    except ApiError:
+      return None
+    inner = self._space.shape
+    return value if value.ndim and value.shape[1:] == inner else None
+
+  def take(self, value):
+    """Does the same with an array of this part's shape."""
+    self._check_dtype(value)
     if self._axes:
       value = value[..., None] if value.ndim == 2 else value
       value = np.array(value.transpose(self._axes), np.uint8, order='C')
@@ -225,7 +297,6 @@ class _Part:
 
   def _find(self, obs):
     """Returns this part of an observation as an array, unchanged."""
-    space = self._space
     for key in self._path:
       if isinstance(obs, Mapping) and key not in obs:
         key = next((k for k in obs if str(k) == key), key)
@@ -236,16 +307,15 @@ class _Part:
       value = np.asarray(obs)
     except ValueError:
       raise ApiError([f'The {self._name} is no regular array.']) from None
-    if value.shape != space.shape:
+    return value
+
+  def _check_dtype(self, value):
+    expected = self._space.dtype
+    if not np.can_cast(value.dtype, expected, 'same_kind'):
       raise ApiError([
-          f'The {self._name} has shape {value.shape}, expected '
-          f'{space.shape}.'])
-    if not np.can_cast(value.dtype, space.dtype, 'same_kind'):
-      raise ApiError([
-          f'The {self._name} has dtype {value.dtype}, expected {space.dtype}.'
+          f'The {self._name} has dtype {value.dtype}, expected {expected}.'
           + (' Convert images to 0 to 255 in the environment.'
              if self._axes else '')])
-    return value
 
   def _one_hot(self, value, inside):
     """Returns one-hot vectors, zeros for what is not inside, [n] float32."""
@@ -259,8 +329,8 @@ class _Part:
   def _vector(self, value):
     """Returns scaled values, [n] float32."""
     value = np.array(value, np.float32)
-    if self._scale is not None:
-      value *= self._scale
+    if self.scale is not None:
+      value *= self.scale
     value = value.ravel()
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')
@@ -277,46 +347,3 @@ class _Part:
           f"'env.obs_scale' has {len(factors)} numbers, but the {self._name} "
           f'has the shape {shape}: expected {expected}.')
     return None if (factors == 1).all() else factors
-
-
-def _flatten(space, path=()):
-  """Yields (path, space) of nested Dict spaces."""
-  if isinstance(space, gym.spaces.Dict):
-    for key, inner in space.spaces.items():
-      yield from _flatten(inner, path + (str(key),))
-  else:
-    yield path, space
-
-
-def _is_supported(space):
-  kinds = (gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete |
-           gym.spaces.MultiBinary)
-  return isinstance(space, kinds) and math.prod(space.shape) > 0
-
-
-def _image_axes(space, axes):
-  """Axes of the plain image in the order H, W, rest; None if it is none.
-
-  2-D gets a third axis.
-  """
-  if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8:
-    return None
-  shape = space.shape
-  if axes and len(shape) == 3 and min(
-      shape[axes[0]], shape[axes[1]]) >= 16:
-    return tuple(axes)
-  sides = _image_sides(shape)
-  if not sides:
-    return None
-  # That with the fewest channels, for equal ones the first.
-  height = max(sides, key=lambda i: shape[i] * shape[i + 1])
-  rest = [i for i in range(max(len(shape), 3)) if i not in (
-      height, height + 1)]
-  return (height, height + 1, *rest)
-
-
-def _image_sides(shape):
-  """Indices i of which axes i and i + 1 can be height and width."""
-  return [
-      i for i in range(len(shape) - 1 if len(shape) <= 4 else 0)
-      if min(shape[i:i + 2]) >= 16]

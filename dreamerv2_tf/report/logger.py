@@ -116,6 +116,11 @@ class Logger:
     """Step of the values that wait for `write`, None if there are none."""
     return self._summaries[0][0] if self._summaries else None
 
+  @property
+  def pending(self) -> dict[str, float]:
+    """Scalars that wait for `write`, by name."""
+    return {name: value for _, name, value in self.state()}
+
   def state(self) -> list:
     """Returns the scalars that are not written yet, JSON-able."""
     return [

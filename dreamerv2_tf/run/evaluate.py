@@ -6,13 +6,15 @@ import json as jsonlib
 import logging
 import os
 import pathlib
+import sys
 from typing import Any
 import zlib
 
+from .. import config as configlib
 from .. import envs as envlib
 from .. import errors, files
 from ..config import Config
-from ..report import scores
+from ..report import scores, terminal
 from . import environments, loading
 from . import film as filmlib
 from .evaluator import show_line, show_progress
@@ -51,6 +53,7 @@ def run(
   if video:
     filmlib.check(video, video_episodes, episodes)
     video = os.path.abspath(video)
+  _announce(folder, overrides, envs, episodes)
   seeds = range(seed, seed + episodes)
   film = seeds[:video_episodes] if video else ()
   agent, config, step = loading.load_agent(
@@ -78,6 +81,15 @@ def run(
   print(_text(record, written), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
+
+
+def _announce(folder, overrides, envs, episodes):
+  """Says what begins, if there is a run; `load_agent` says if not."""
+  if (folder / 'config.yaml').is_file():
+    config = configlib.resolve(
+        (), overrides, Config.load(folder / 'config.yaml'))
+    terminal.announce(
+        folder, config.task, min(envs or config.envs, episodes), sys.stderr)
 
 
 def make_record(

@@ -53,9 +53,22 @@ def load_agent(
           f'The run in {logdir} was trained by a Python program in an '
           'environment without a name. Give it to load(logdir, env=...).')
     trustlib.check(logdir, config, trust)
-    env = environments.factory(config, film)()
-    env.close()
+    env = _environment(config, base, film)
   startup.import_tensorflow()
   from . import agents
   agent, step = agents.restore_agent(config, logdir, checkpoint, env, base)
   return agent, config, step
+
+
+def _environment(config, base, film):
+  """Returns the environment of a configuration, closed, for its spaces."""
+  try:
+    env = environments.factory(config, film)()
+  except errors.ConfigError as error:
+    if config.task == base.task:
+      raise
+    raise errors.ConfigError(
+        f'The agent was trained in {base.task} and can not act in '
+        f'{config.task}: {error}') from error
+  env.close()
+  return env

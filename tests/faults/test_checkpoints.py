@@ -159,6 +159,7 @@ class TestDamage:
     store.restore(record, net)
     assert net.heads['reward'].numpy() == 1
     assert 'Went back to checkpoint 1' in caplog.text and name in caplog.text
+    assert 'Errno' not in caplog.text
     assert store.steps() == [1]
     assert os.listdir(tmp_path / 'quarantine') == ['checkpoint-000000000002']
 

@@ -132,6 +132,9 @@ class TestHighway:
        'must be 1 to 2, the number of --episodes, but is 3'),
       (2, ['--video', 'missing/a.gif'], 'its folder does not exist'),
       (2, ['--env.config.lane_count', '3'], "Did you mean 'lanes_count'"),
+      (2, ['--task', 'gym_CartPole-v1'],
+       'The agent was trained in highway_highway-fast-v0 and can not act in '
+       "gym_CartPole-v1: 'env.obs_scale' has 5 numbers"),
       (3, ['--rssm.deter', '16'], 'is of another agent')])
   def test_wrong_input(self, highway, eval_, status, flags, message):
     logdir = highway['highway_kinematics']

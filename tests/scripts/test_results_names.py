@@ -1,77 +1,10 @@
-"""Names of runs, and commands that others can run."""
+"""Commands that others can run."""
 
 import pathlib
-
-import pytest
-
-from dreamerv2_tf import config as configlib
-from dreamerv2_tf.settings import KEYS
 
 SCRIPT = (
     pathlib.Path(__file__).resolve().parents[2] / 'scripts'
     / 'results_names.py')
-
-
-@pytest.fixture
-def name(script):
-  """Names a run of a command line."""
-  def call(*words, changed=()):
-    _, presets, overrides = configlib.parse({}, words)
-    return script.method(
-        configlib.resolve(presets, overrides), ['dreamerv2', *words], changed)
-  return call
-
-
-def test_what_is_left_out_exists(script):
-  assert set(script.BESIDE) <= set(KEYS)
-  assert not {'task', 'discount', 'envs', 'precision'} & script.BESIDE
-
-
-def test_a_preset_is_its_name_whatever_is_said_again(name):
-  assert name('--configs', 'highway_kinematics') == 'highway_kinematics'
-  assert name(
-      '--configs', 'highway_kinematics', '--rssm.stoch', '16', '--.*\\.norm',
-      'layer', '--actor_ent', 'linear(3e-2, 0.006, 500000)', '--seed', '4',
-      '--steps', '9e5', '--eval_every', '7', '--log_every', '3', '--logdir',
-      '/tmp/x', '--profile', '1:2', '--env.obs_scale', '1,15,2.5,20,80',
-  ) == 'highway_kinematics'
-  assert name('--configs', 'highway,debug') == 'highway debug'
-  assert name('--seed', '1') == 'defaults'
-
-
-def test_real_differences_are_named(name):
-  assert name(
-      '--configs', 'highway', '--discount', '0.9', '--actor_ent', '0.5',
-      '--env.config.lanes_count', '3', '--grad_heads', 'decoder,reward',
-  ) == (
-      'highway (grad_heads decoder,reward, discount 0.9, actor_ent 0.5, '
-      'env.config.lanes_count 3)')
-
-
-def test_one_value_of_all_keys_of_an_ending_is_named_once(name):
-  assert name('--configs', 'highway', '--.*\\.norm', 'layer') == (
-      'highway (all norm layer)')
-  # Not if one of them has another.
-  text = name(
-      '--configs', 'highway', '--.*\\.norm', 'layer', '--actor.norm', 'none')
-  assert 'all norm' not in text and 'critic.norm layer' in text
-
-
-def test_what_the_preset_has_and_the_run_lacks_is_named(script):
-  base = configlib.resolve([], ['--env.config.a', '3', '--env.config.b', '4'])
-  config = configlib.resolve([], ['--env.config.b', '4'])
-  assert script.differences(base, config) == {'env.config.a': None}
-  assert script.differences(config, base) == {'env.config.a': 3}
-
-
-def test_what_changed_on_the_way_is_named(name):
-  changed = [
-      (0, {'eval_every': [1, 2]}),
-      (5000, {'discount': [0.9, 0.95], 'gone': [1, 2], 'seed': [0, 1],
-              'imag_starts': [None, 0], 'actor_ent': ['linear(1,0,1e3)',
-                                                      'linear(1,0,1000)']})]
-  assert name('--configs', 'highway', changed=changed) == (
-      'highway (discount 0.9 before step 5,000)')
 
 
 def test_commands_lack_folders_of_this_computer(script, monkeypatch):

@@ -2,7 +2,6 @@
 
 import pathlib
 
-import numpy as np
 import pytest
 
 SCRIPT = (
@@ -15,10 +14,6 @@ def run(*returns, seconds=None, inclusive=False, **columns):
       'per_episode': {
           'return': list(returns), 'length': [1] * len(returns), **columns},
       'seconds': seconds, 'inclusive': inclusive}
-
-
-def test_interquartile_mean_by_hand(script):
-  assert script.iqm(np.array([9, 1, 100, 3, 5, -50, 7, 2])) == 17 / 4
 
 
 def test_intervals_cover_seeds_and_episodes(script):

@@ -161,7 +161,14 @@ def test_an_agent_is_replaced_on_request(script, shipped, logdir, tmp_path):
     (['--logdir', 'x', '--name', 'a', '--dtype', 'int8'], "'dtype' must be"),
     (['--logdir', 'x', '--name', 'a', '--outdir', 'y'], "'outdir' is no fol"),
     (['--logdir', 'x', '--name', 'a', '--scenario', '-1'], "'scenario' must"),
+    (['--logdir', 'x', '--name', 'a'], 'x holds no run with checkpoints'),
     (['--logdir', 'x', '--seed', '3'], "Unknown flag '--seed'")])
 def test_wrong_flags(script, arguments, text):
   with pytest.raises(ConfigError, match=text):
     script.parse(arguments)
+
+
+def test_a_run_without_a_best_checkpoint(script, tmp_path):
+  (tmp_path / 'checkpoints').mkdir()
+  with pytest.raises(ConfigError, match='has no best checkpoint; give its st'):
+    script.parse(['--logdir', str(tmp_path), '--name', 'a'])

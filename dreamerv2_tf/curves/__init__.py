@@ -1,0 +1,1 @@
+"""Learning curves of runs: read, put into bins, summarised, drawn."""
