@@ -18,9 +18,11 @@ UNKNOWN = object()
 # What a run is, not how it learns; what the table below compares in frames.
 SKIPPED = BESIDE | {'task'}
 # Where the paper's value can not be read from settings.
-UNRECORDED = (
-    'sticky actions', 'full action space (18 actions)', 'no-op starts',
-    'life information')
+UNRECORDED = {
+    'sticky actions': 'sticky actions (0.25)',
+    'full action space (18 actions)': 'all 18 actions in every game',
+    'no-op starts': 'up to 30 no-ops at the start of an episode',
+    'life information': 'no ends of episodes at lost lives'}
 
 
 class Difference(NamedTuple):
@@ -66,14 +68,14 @@ def differences(runs: Sequence[Mine], suite: str) -> list[Difference]:
 
 
 def unrecorded(runs: Sequence[Mine]) -> list[str]:
-  """Returns 'name value' of what the paper had and no setting of a run tells.
+  """Returns what the paper had and no setting of a run tells.
 
   Args:
     runs: of Atari.
   """
   told = {key for run in runs for key in run.settings or ()}
   return [
-      f"{row['name']}: {row['code_value_2021_05']}"
+      UNRECORDED[row['name']]
       for row in published.table('hyperparameters')
       if row['name'] in UNRECORDED and row['config_key'] not in told]
 

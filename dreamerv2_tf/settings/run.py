@@ -14,8 +14,9 @@ RUN = {
         bool, 'Two runs with one seed give the same numbers on the CPU, bit '
         'for bit.'),
     'precision': Key(
-        str, 'Number format of the networks; 16 scales the losses.',
-        choices=(16, 32, 'bf16')),
+        str, 'Number format of the networks; 16 scales the losses. auto is 16 '
+        'where a run begins on a GPU and 32 where there is none.',
+        choices=('auto', 16, 32, 'bf16')),
     'jit': Key(
         str, 'Compile with XLA; auto is off, as each part was slower with it '
         'on the CPU.', choices=('auto', True, False)),
