@@ -113,8 +113,8 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
       'usage: dreamerv2 compare DIR ... [--smooth] [--json] [--outdir DIR]',
       '       dreamerv2 compare --self-check', '',
       "Your runs beside the DreamerV2 paper's in Atari and DeepMind Control, "
-      'at the same', 'number of frames and at the end, and beside the results '
-      'of this package in', 'highway-fast-v0. Runs are those of this package '
-      'or of the original, or its score', 'files. What is not alike is said: '
+      'at the', 'same number of frames and at the end, and beside the results '
+      'of this package in', 'highway-fast-v0. Runs are folders of this package '
+      'or of the original, or score', 'files. What is not alike is said: '
       'seeds, episodes, protocol, settings.', '', 'Flags',
       *helptext.entries(FLAGS)]

@@ -7,13 +7,11 @@ seed that it does not use: there the layout says all.
 """
 
 from collections.abc import Callable
-import logging
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .. import config as configlib
-from .. import files, schema, yamlfile
+from .. import files, renames, schema, yamlfile
 from ..config import Config
 from ..errors import ConfigError
 from . import names, scores
@@ -38,7 +36,7 @@ class Identity(NamedTuple):
 
 
 def identify(
-    folder: pathlib.Path, tell: Callable[[str], None],
+    folder: pathlib.Path, tell: Callable[[str], Any],
     by: str = 'auto') -> Identity:
   """Returns what a run folder is called.
 
@@ -75,24 +73,16 @@ def identify(
 
 def _by_settings(folder, stored):
   """Names a method by its settings; raises ConfigError where they are odd."""
-  quiet = logging.getLogger(configlib.__name__)
-  quiet.addFilter(_nothing)  # The name tells of keys that are unknown.
-  try:
-    config = Config.load(folder / 'config.yaml')
-  finally:
-    quiet.removeFilter(_nothing)
+  config = Config.restore(  # The name tells of keys that are unknown.
+      stored, folder / 'config.yaml', warn=False)
   history = files.parse_object(files.read(folder / 'run.json'))['history']
   known = config.flat
   unknown = {
       key: schema.show(value) for key, value in yamlfile.leaves(stored)
-      if key not in known}
+      if key not in known and not renames.idle(key, value)}
   return names.method(
       config, history[0]['argv'],
       [(x['step'], x['changed']) for x in history[1:]], unknown)
-
-
-def _nothing(_):
-  return False
 
 
 def _of_the_original(folder, parts):

@@ -155,10 +155,12 @@ def yours(
         groups.setdefault(key, []).append(entry)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
       tell(f'Left out: {item.place} can not be read: {brief(error)}')
-  return [
-      Row(*key, *map(list, list(zip(*entries))[:3]),
-          places=tuple(x[3] for x in entries))
-      for key, entries in groups.items()]
+  rows = []
+  for (method, kind, asked), entries in groups.items():
+    seeds, reached, episodes, places = zip(*entries)
+    rows.append(Row(
+        method, kind, asked, [*seeds], [*reached], [*episodes], places))
+  return rows
 
 
 def same_as(row: Row, others: Sequence[Row]) -> Row | None:

@@ -50,7 +50,7 @@ def write(
     OSError: one can not be written.
   """
   outdir.mkdir(parents=True, exist_ok=True)
-  pictures = {}
+  pictures: dict[Any, pathlib.Path] = {}
   for one in result['paper']:
     if any(task['rows'] for task in one['tasks'].values()):
       name = _name(one['suite'], one['method'])
