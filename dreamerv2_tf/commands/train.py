@@ -37,8 +37,8 @@ def run(words: Sequence[str]) -> int | None:
     print(_hint(config.task), file=sys.stderr)
   logdir = config.logdir
   if not logdir:
-    now = f'{datetime.datetime.now():%Y%m%dT%H%M%S}'
-    logdir = f'~/logdir/{files.safe_name(config.task)}/{now}'
+    task = files.safe_name(config.task)
+    logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
   from ..run import train, trust

@@ -9,19 +9,21 @@ from ..errors import ConfigError
 from ..schema import suggest
 from .actions import Actions, are_actions, check_actions
 from .env import Env
+from .frame import Frame
 from .observations import Adapter
 from .pool import Failure, Pool
 from .suites import ENVPOOL, LATER, SUITES
 
 __all__ = [
-    'LATER', 'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions',
-    'check', 'check_actions', 'in_order', 'make', 'signature', 'simulator',
-    'wrap']
+    'LATER', 'Actions', 'Adapter', 'Env', 'Failure', 'Frame', 'Pool',
+    'are_actions', 'check', 'check_actions', 'in_order', 'make', 'signature',
+    'simulator', 'wrap']
 
 
 def make(
     task: str, *, env: Mapping[str, Any], action_repeat: int, time_limit: int,
-    mode: str = 'train', render: bool | Container[int] = False) -> Env:
+    mode: str = 'train', render: bool | Container[int] = False,
+    smooth: bool = False) -> Env:
   """Makes the environment of a task.
 
   Args:
@@ -32,6 +34,7 @@ def make(
     mode: 'train', or 'eval', which never takes another simulator than
       highway-env.
     render: collect frames, see Env.
+    smooth: at least 15 frames a second in highway.
 
   Raises:
     ConfigError: unknown task or environment key, unsupported space, or one
@@ -57,7 +60,7 @@ def make(
     build = ENVPOOL[suite]
   return build(
       name, env['config'], scale=env['obs_scale'], render=render,
-      action_repeat=action_repeat, time_limit=time_limit)
+      smooth=smooth, action_repeat=action_repeat, time_limit=time_limit)
 
 
 def wrap(

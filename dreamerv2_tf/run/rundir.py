@@ -211,7 +211,8 @@ def comparable(config: Config) -> dict[str, Any]:
     Dotted key to value.
   """
   flat = {
-      k: v for k, v in config.flat.items() if k not in ('logdir', 'profile')}
+      k: v for k, v in config.flat.items()
+      if k not in ('logdir', 'profile', 'logger.wandb')}
   return json.loads(json.dumps(flat, default=dict))
 
 

@@ -105,6 +105,10 @@ LOGGING = {
     'profile': Key(
         str, 'Steps to record for TensorBoard, START:STOP, such as 2000:2200; '
         'empty: none.', form='steps'),
+    'logger.wandb': Key(
+        str, 'Also write to Weights & Biases (extra wandb): online, or offline '
+        "into the run folder, for 'wandb sync'.",
+        choices=('off', 'online', 'offline')),
     'log_keys_video': Key(
         str, 'Observation keys logged as video.', form='list'),
     'log_keys_sum': Key(

@@ -2,7 +2,9 @@
 
 The function of a suite is
 
-    make(name, settings, *, scale, render, action_repeat, time_limit) -> Env
+    make(
+        name, settings, *, scale, render, smooth, action_repeat,
+        time_limit) -> Env
 
 where `name` is the rest of the task and `settings` is env.config. A new suite
 is a module beside the others, and an entry here.
