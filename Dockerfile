@@ -1,8 +1,9 @@
-# Trains without a GPU:
+# Trains on the CPU; runs are kept in the volume /logdir, which is ~/logdir:
 #   docker build -t dreamerv2 .
-#   docker run --rm -v dreamerv2-logdir:/logdir dreamerv2 --configs highway_kinematics --logdir /logdir/cars
-# For an NVIDIA GPU, build with --build-arg EXTRA='tensorflow[and-cuda]>=2.21,<2.22'
-# and run with --gpus all.
+#   docker run --rm -v dreamerv2-logdir:/logdir dreamerv2 --configs highway_kinematics
+# For an NVIDIA GPU:
+#   docker build -t dreamerv2 --build-arg EXTRA='tensorflow[and-cuda]>=2.21,<2.22' .
+#   docker run --rm --gpus all -v dreamerv2-logdir:/logdir dreamerv2 --configs highway
 FROM python:3.11-slim AS build
 ARG EXTRA=''
 RUN python -m venv /opt/venv
@@ -14,7 +15,8 @@ FROM python:3.11-slim
 COPY --from=build /opt/venv /opt/venv
 # A new volume takes over the owner of the folder.
 RUN useradd --create-home --uid 1000 dreamer \
-    && mkdir /logdir && chown dreamer /logdir
+    && mkdir /logdir && chown dreamer /logdir \
+    && ln -s /logdir /home/dreamer/logdir
 USER dreamer
 WORKDIR /logdir
 VOLUME /logdir
