@@ -27,7 +27,7 @@ COMMANDS = {
         'compare', "Set runs beside the paper's numbers and this package's.",
         '~/logdir'),
     'dream': (
-        'dream', 'Show what the world model dreams, and what if one did else.',
+        'dream', 'Show what the world model predicts, and what if one acts otherwise.',
         '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
     'doctor': (
         'doctor', 'Say whether a run would work here, how fast and how long.',
