@@ -184,6 +184,15 @@ def marker(index: int) -> str:
   return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
 
 
+def dashes(index: int) -> str | tuple:
+  """Returns how the line of a level is dashed; dotted are curves.
+
+  Args:
+    index: of the level.
+  """
+  return ('--', '-.', (0, (8, 2)), (0, (5, 1, 1, 1, 1, 1)))[index % 4]
+
+
 def ordered(
     patterns: Iterable[re.Pattern], methods: Iterable[str]) -> list[str]:
   """Returns the methods that match, by the first pattern that does."""

@@ -26,7 +26,7 @@ def check(must: bool) -> Check:
     with envs.Pool(make, 1) as pool:
       pool.send([('reset', 0)])
       pool.recv()
-      frame = pool.frames[0][-1]
+      frame = pool.frames[0][-1].pixels
   except DreamerError as error:
     advice = REMEDY if driver == 'dummy' else (
         'pip install --force-reinstall pygame highway-env')
