@@ -33,7 +33,7 @@ def original(
       for index, score in enumerate(scores, 1)))
   changes = {key.replace('__', '.'): value for key, value in changes.items()}
   config = _settings(preset).update({
-      'task': task, 'seed': int(seed), **changes})
+      'task': task, 'seed': int(seed), 'precision': 16, **changes})
   config.save(folder / 'config.yaml')
   return folder
 

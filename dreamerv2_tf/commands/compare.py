@@ -68,6 +68,8 @@ def run(words: Sequence[str]) -> int | None:
 
 
 def _compare(options, places):
+  if sys.stderr.isatty():
+    print(f"Looking for runs in {', '.join(places)} ...", file=sys.stderr)
   from ..curves import runs
   from ..paper import compare, text
   tell = lambda message: print(message, file=sys.stderr)

@@ -223,10 +223,10 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
   return [
       'usage: dreamerv2 plot DIR ... [--yaxis METRIC] [--outdir DIR] ...', '',
       'Draws learning curves of any metric, a panel for each task: the mean of '
-      'the seeds', 'of each method and, shaded, how they differ. Reads the '
-      'metrics.jsonl of runs, also', 'of ones that are being trained and of '
-      "the original's, and the original's score", 'files. Writes curves.png, '
-      'curves.pdf and runs.json, the runs in bins.', '',
+      'the', 'seeds of each method and, shaded, how they differ. Reads the '
+      'metrics.jsonl of', "runs, also of ones that are being trained and of "
+      "the original's, and the", "original's score files. Writes curves.png, "
+      'curves.pdf and runs.json, the runs', 'in bins.', '',
       'Flags', *helptext.entries(_shown(FLAGS))]
 
 

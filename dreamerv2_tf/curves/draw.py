@@ -90,7 +90,8 @@ def figure(panels: Sequence[Panel], look: Look) -> Any:
   width, height = look.size or SIZES[len(panels) > 2]
   entries = _entries(panels, look)
   count, labels = style.columns(
-      [label for label, _ in entries], width * cols, look.legendcols, FONT)
+      [label for label, _ in entries], width * cols, look.legendcols, FONT
+  ) if entries else (1, [])
   lines = sum(
       max(label.count('\n') + 1 for label in labels[row::per])
       for per in [math.ceil(len(labels) / count)] for row in range(per))
@@ -107,27 +108,35 @@ def figure(panels: Sequence[Panel], look: Look) -> Any:
       axis.set_xlabel(look.xlabel, fontsize=FONT)
     if number % cols == 0 and not panels[number].tinted:
       axis.set_ylabel(look.ylabel, fontsize=FONT)
-  _legend(result, [options for _, options in entries], labels, count)
+  if entries:
+    _legend(result, [options for _, options in entries], labels, count)
   return result
 
 
-def save(result: Any, start: str | os.PathLike, dpi: int) -> list[pathlib.Path]:
+def save(
+    result: Any, start: str | os.PathLike, dpi: int,
+    kinds: Sequence[str] = ('png', 'pdf')) -> list[pathlib.Path]:
   """Writes START.png and START.pdf; returns their paths.
 
   Args:
     result: of `figure`.
     start: path without its ending.
     dpi: dots per inch of the PNG.
+    kinds: which of them.
 
   Raises:
     OSError: they can not be written.
   """
+  import matplotlib
   written = []
-  for kind, options in ('png', {'dpi': dpi}), (
-      'pdf', {'metadata': {'CreationDate': None}}):
+  for kind in kinds:
+    options = {'dpi': dpi} if kind == 'png' else {
+        'metadata': {'CreationDate': None}}
     path = pathlib.Path(f'{start}.{kind}')
-    files.write(path, lambda file: result.savefig(
-        file, format=kind, **options))  # noqa: B023 - called at once.
+    # Publishers want fonts that are whole, of type 42.
+    with matplotlib.rc_context({'pdf.fonttype': 42}):
+      files.write(path, lambda file: result.savefig(
+          file, format=kind, **options))  # noqa: B023 - called at once.
     written.append(path)
   return written
 
@@ -189,7 +198,7 @@ def _limits(axis, panel, look):
     ends = [x / look.divisor for run in panel.runs for x in run.xs[[0, -1]]]
     low = min(0 if look.origin else math.inf, *ends)
     margin = 0.03 * (max(ends) - low) or 1.0
-    near = min(ends) < low + margin  # Its marker would be cut.
+    near = min(ends) < low + margin / 3  # Its marker would be cut.
     axis.set_xlim(low - margin * near, max(ends) + margin)
   if look.ylim and not panel.tinted:
     if look.ylimticks:

@@ -85,8 +85,8 @@ def read(
   if not chosen:
     raise ConfigError(
         'No runs to plot: --tasks and --methods match none of '
-        f'{len(learning)}. Tasks: {_some(x.task for x in learning)}. '
-        f'Methods: {_some(x.method for x in learning)}.')
+        f'{len(learning)}. Tasks: {_some(x.task for x in learning)} '
+        f'Methods: {_some(x.method for x in learning)}')
   others = [x for x in found if not x.learns]
   result, levels = runs.points(
       [*runs.once(chosen, tell), *others], options['xaxis'], options['yaxis'],
@@ -251,9 +251,10 @@ def _summary(shown: Sequence[Run], options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _some(names):
-  """Returns some names, each once, for a message."""
+  """Returns some names, each once, and the point at their end."""
   names = sorted({*names}, key=runs.natural)
-  return ', '.join(names[:SUGGESTED]) + ' ...' * (len(names) > SUGGESTED)
+  end = ' ...' if len(names) > SUGGESTED else '.'
+  return ', '.join(names[:SUGGESTED]) + end
 
 
 def _no_metric(chosen, options):
@@ -267,4 +268,4 @@ def _no_metric(chosen, options):
     return f"No runs to plot: none has a row with {' and '.join(names)}."
   return (
       f"No runs to plot: none of {len(chosen)} has the metric '{wrong}'."
-      f"{suggest(wrong, known)} They have: {_some(known) or 'none yet'}.")
+      f"{suggest(wrong, known)} They have: {_some(known or ['none yet'])}")

@@ -13,6 +13,7 @@ import numpy as np
 from .. import envs as envlib
 from .. import startup
 from ..config import Config
+from ..envs import describe
 from ..errors import ConfigError, StorageError
 from ..report import movie
 from ..run import environments, loading, trust
@@ -123,13 +124,18 @@ def choose(
   if look and not words:
     words = [plans.DONE]
   space = env.act_space['action']
-  choices = plans.read(words, space, sources.action_names(env.plain))
+  choices = plans.read(words, space, names(env))
   others = [x for x in choices if x.name != plans.DONE]
   if look and others:
     raise ConfigError(
         '--look shows the model what happened, so it goes with --actions '
         f"{plans.DONE} alone, not with '{others[0].name}'.")
   return plans.read([plans.DONE], space, {}) + others
+
+
+def names(env: envlib.Env) -> dict[int, str]:
+  """Returns number -> name of the actions of an environment that tells them."""
+  return dict(enumerate(describe.action_names(env)))
 
 
 def mean(
@@ -158,7 +164,7 @@ def mean(
     cars = traffic.read(env.plain, config.action_repeat)
   return Meaning(
       key or keys[0], env.act_space['action'],
-      sources.action_names(env.plain), cars)
+      names(env), cars)
 
 
 def dream(

@@ -73,7 +73,8 @@ def explanation(discount: bool, clip: str) -> list[str]:
       'reward   mean of a step' + (
           f'; of dreams, as the model learned it: {clip} of it'
           if clip != 'identity' else ''),
-      'return   sum of the steps, each counted by the chance that it is reached',
+      'return   sum of the steps, each counted by the chance that it is '
+      'reached',
       'goes on  chance that the episode has not ended by then' + (
           '' if discount else '; no discount head: always'),
       'value    what the critic expects from the first dreamed step on',

@@ -13,6 +13,7 @@ WIDTH = 80
 FEW = 3  # Tasks whose curves are shown without being asked for.
 SUITES = {ATARI: 'Atari', 'dmc': 'DeepMind Control from pixels'}
 OTHERS = {'rainbow': 'Rainbow', 'iqn': 'IQN', 'c51': 'C51', 'dqn': 'DQN'}
+KINDS = {'running': 'now'}  # Short names of checkpoints.
 ABSENT = '-'
 
 
@@ -248,7 +249,8 @@ def _road(road):
   yield from table(
       ['', '', 'steps', '', 'seeds', 'return', '95 %', 'crash', 'm/s'], [[
           mark(row), cut(row['method'], 26), thousands(row['steps']),
-          row['kind'][:4], str(len(row['seeds'])), number(row['return']),
+          KINDS.get(row['kind'], row['kind']), str(len(row['seeds'])),
+          number(row['return']),
           '{:.1f} to {:.1f}'.format(*row['return_ci95']),
           share(row['crash_rate']),
           ABSENT if row['speed'] is None else f"{row['speed']:.1f}"]

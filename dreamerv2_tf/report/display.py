@@ -111,8 +111,8 @@ def open_live(stream: Stream, render: Callable[[int], str]) -> Any:
     return rich.text.Text(stream.plain(render(width - 1)), no_wrap=True)
 
   console = Console(
-      file=cast(TextIO, stream), force_terminal=True, force_jupyter=False, color_system=None,
-      width=80, height=25)
+      file=cast(TextIO, stream), force_terminal=True, force_jupyter=False,
+      color_system=None, width=80, height=25)
   live = rich.live.Live(
       console=console, get_renderable=draw, transient=True,
       refresh_per_second=5, redirect_stdout=_same(sys.stdout, stream),

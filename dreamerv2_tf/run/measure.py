@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.replay import Replay
-from ..report import lines, scores, video
+from ..report import lines, openloop, scores, video
 from . import environments, evaluate
 from .evaluator import Evaluation
 
@@ -43,7 +43,8 @@ def report(p: 'Parts', name: str) -> None:
     return
   with p.terminal.during('reporting'):
     batch = video.clearest(next(p.datasets[f'{name}_report']))
-    p.logger.add(video.open_loop(p.agent.report(batch)), prefix=name)
+    p.logger.add(openloop.open_loop(
+        p.agent.report(batch), p.agent.world_model.CONTEXT), prefix=name)
 
 
 def evaluate_policy(p: 'Parts') -> tuple[int, list]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import config as configlib
 from .. import envs, schema, tfutils
 from ..agent import Agent
 from ..config import Config
@@ -25,7 +26,7 @@ from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
 from ..report import jsonl, tensorboard, terminal, weights_biases
 from ..report import logger as loglib
-from . import agents, checkpoint, environments, rundir, texts
+from . import agents, checkpoint, describe, environments, rundir, texts
 from .clock import Clock
 from .collector import Collector
 from .evaluator import Evaluator
@@ -170,6 +171,7 @@ def make(
   parts.say(texts.introduction(
       parts.agent, config.envs, config.replay.ram, restored,
       time.monotonic() - began))
+  parts.logger.text('about this run', describe.page(config, folder.path))
   parts.logger.text(
       'config', loglib.code_block(folder.config_path.read_text('utf-8')))
   parts.logger.hparams(config.flat)
@@ -207,7 +209,7 @@ def assemble(
   random = RandomPolicy(pool.act_space, [config.seed, 2])
   datasets = Datasets(replays, config.dataset)
   session = Session(
-      path, checkpoints, agent, progress, meta=describe(config, agent),
+      path, checkpoints, agent, progress, meta=meta_of(config, agent),
       every=config.checkpoint_every, exact=exact, stop=stop,
       finish=learner.finish,
       saving=functools.partial(screen.during, 'saving'))
@@ -297,12 +299,14 @@ def open_outputs(
   fps, mode = min(max(parts.pool.fps, 5), 20), config.logger.wandb
   return [
       parts.terminal, jsonl.JSONLOutput(folder),
-      tensorboard.TensorBoardOutput(folder, fps, step if restored else None),
+      tensorboard.TensorBoardOutput(
+          folder, fps, step if restored else None,
+          configlib.resolve([], []).flat),
       *[weights_biases.WeightsBiasesOutput(folder, x, fps)
         for x in [mode] if x != 'off']]
 
 
-def describe(config: Config, agent: Agent) -> dict[str, Any]:
+def meta_of(config: Config, agent: Agent) -> dict[str, Any]:
   """Returns what the manifest of a checkpoint tells of its run."""
   return {
       'config_hash': digest(config), 'settings': rundir.comparable(config),

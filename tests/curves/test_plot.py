@@ -280,4 +280,4 @@ def test_the_help_has_all_flags(call):
   status, out, _ = call('--help')
   text = '\n'.join(out)
   assert status == 0 and all(f'\n  --{name}' in text for name in command.FLAGS)
-  assert max(map(len, out)) <= 84
+  assert max(map(len, out)) <= 80

@@ -23,6 +23,11 @@ def test_the_last_action_goes_on():
   assert free == [False] * 5
 
 
+def test_names_may_be_written_as_people_do():
+  actions, _ = filled('turn left,Turn-Left', 2, names={2: 'TURN_LEFT'})
+  assert actions.argmax(-1).tolist() == [2, 2]
+
+
 def test_the_agent_may_take_over():
   actions, free = filled('RIGHT,agent', 3)
   assert actions.tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]

@@ -27,7 +27,7 @@ def folder(place, *records, steps=500, **kwargs):
   """Writes a run and its evaluations."""
   made = papers.ours(
       place, highway.TASK, preset='highway_kinematics', scores=[1],
-      steps=steps, **kwargs)
+      steps=steps, precision=32, **kwargs)
   history = [{
       'step': 0, 'changed': {},
       'argv': ['dreamerv2', '--configs', 'highway_kinematics']}]
@@ -85,10 +85,11 @@ def test_the_probability_of_improvement_by_hand():
   row = lambda *returns: highway.Row(
       '', '', 0, ['0'], [0], [{'return': returns}])
   # Pairs: 1 against 1, 2; 2 against 1, 2: one is higher, two are equal.
-  assert highway.better(row(1, 2), row(1, 2))['probability'] == 0.5
-  assert highway.better(row(5, 5), row(1, 5))['probability'] == 0.75
-  assert highway.better(row(5, 6), row(1, 2)) == {
-      'probability': 1, 'ci95': [1, 1]}
+  same, lower = highway.better(row(1, 2), [row(1, 2), row(0, 1)])
+  assert same['probability'] == 0.5 and lower['probability'] == 3.5 / 4
+  assert same['ci95'][0] < 0.5 < same['ci95'][1]
+  assert highway.better(row(5, 6), [row(1, 2)]) == [
+      {'probability': 1, 'ci95': [1, 1]}]
 
 
 def test_evaluations_of_seeds_share_a_row(tmp_path):
