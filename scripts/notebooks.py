@@ -1,7 +1,7 @@
 """Makes notebooks/colab.ipynb of notebooks/main_notebook.ipynb.
 
-Also takes what the cells printed out of the latter, so that the repository stays
-small. Run it after each change of the notebook; a test compares the two.
+Also takes what the cells printed out of the latter, so that the repository
+stays small. Run it after each change of the notebook; a test compares the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ FLAGS = {'folder': (str(FOLDER), 'Folder of both notebooks.')}
 SOURCE, COLAB = 'main_notebook.ipynb', 'colab.ipynb'
 
 INSTALL = """\
-# Installs the package, which takes some minutes. Put the address of your copy of the
-# repository here. If Colab then asks for a restart of the session, do that.
-REPOSITORY = 'https://github.com/YOUR_NAME/dreamerv2_tf'  #@param {type:"string"}
+# Installs the package, which takes some minutes. Put the address of your copy
+# of the repository here. If Colab asks for a restart of the session, do that.
+REPOSITORY = 'https://github.com/YOUR_NAME/dreamerv2_tf'  #@param
 %pip install --quiet "git+{REPOSITORY}\""""
 
 
