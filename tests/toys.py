@@ -1,8 +1,9 @@
 """Toy Gymnasium environments: deterministic, quick, and broken on demand.
 
 With this folder on the path they are the tasks `gym_toys:Counter-v0`,
-`gym_toys:Blind-v0`, `gym_toys:Dark-v0`, `gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Names-v0`,
-`gym_toys:Continuous-v0`, `gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of
+`gym_toys:Blind-v0`, `gym_toys:Dark-v0`, `gym_toys:Image-v0`,
+`gym_toys:Dict-v0`, `gym_toys:Names-v0`, `gym_toys:Continuous-v0`,
+`gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of
 `env.config` are their constructor arguments.
 """
 

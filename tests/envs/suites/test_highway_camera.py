@@ -41,7 +41,7 @@ def world(env):
 
 
 @pytest.mark.parametrize('task', [
-    FAST, 'highway_merge-v1', 'highway_intersection-v2'])
+    FAST, 'highway_merge-v1', 'highway_roundabout-v1'])
 def test_a_film_changes_neither_the_world_nor_random_generators(task):
   ends = []
   for render in False, True:
