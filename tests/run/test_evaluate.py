@@ -27,7 +27,10 @@ def eval_(capsys):
     out, err = capsys.readouterr()
     if not status:
       return out.splitlines()
-    line, *table = err.splitlines()
+    lines = err.splitlines()
+    if lines[0].startswith('Run folder'):  # What begins, in three lines.
+      lines = lines[3:]
+    line, *table = lines
     assert all(row.startswith('  ') for row in table)
     return line
 
