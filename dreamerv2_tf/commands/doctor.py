@@ -51,7 +51,7 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
       'Tells whether a run with these settings would work here, how fast, and '
       'what it', 'takes: packages, processor and GPUs, number format, drawing, '
       'the task, memory,', 'disk and time. Each line is ok, warn or fail, with '
-      'what to do about it. Without a', 'preset or task it looks at the machine '
-      'alone. It takes a minute and leaves', 'nothing behind. The exit status '
-      'is 0 if a run would work, else that of the run.', '', 'Flags',
+      'what to do about it. Without a', 'preset or task it looks at the '
+      'machine alone. It takes a minute and leaves', 'nothing behind. The exit '
+      'status is 0 if a run would work, else that of the run.', '', 'Flags',
       *helptext.entries(FLAGS)]

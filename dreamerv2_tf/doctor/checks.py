@@ -124,7 +124,7 @@ class Report:
     """Returns everything as one JSON object."""
     return json.dumps({
         'status': self.status,
-        'checks': [dataclasses.asdict(check) for check in self.checks]})
+        'checks': [vars(check) for check in self.checks]})
 
   def _clear(self):
     if self._doing:

@@ -167,9 +167,20 @@ def _sizes(agent):
 def _kept_by_optimizers(agent):
   """Returns the variables of all optimizers."""
   from ..nets.optimizer import Optimizer
-  return [
-      variable for module in agent.submodules
-      if isinstance(module, Optimizer) for variable in module.kept()]
+  from ..tfutils import Module
+  found, seen, todo = [], set(), [agent]
+  while todo:
+    node = todo.pop()
+    if isinstance(node, dict):
+      todo += node.values()
+    elif isinstance(node, list | tuple):
+      todo += node
+    elif isinstance(node, Module) and id(node) not in seen:
+      seen.add(id(node))
+      todo += vars(node).values()
+      if isinstance(node, Optimizer):
+        found += node.kept()
+  return found
 
 
 def _draws(config):

@@ -7,12 +7,14 @@ evaluation, a checkpoint. This imports TensorFlow.
 
 from collections.abc import Callable
 import functools
+import io
 import pathlib
 import time
 from typing import Any, NamedTuple
 
 from .. import envs
 from ..config import Config
+from ..report import terminal
 from ..report.means import Scales
 from ..run import environments, parts, train
 from ..run.stop import Stop
@@ -73,8 +75,10 @@ def assemble(
     stop: says whether a signal came.
     exact: whether the same computation gives the same result.
   """
+  silent = terminal.TerminalOutput(stream=io.StringIO())
   p = parts.assemble(
-      trial_settings(config, folder), pool, folder, stop, None, 0.0, exact)
+      trial_settings(config, folder), pool, folder, stop, silent, None, 0.0,
+      exact)
   p.session.restore()  # There is nothing; replays begin.
   p.datasets.open()
   return p

@@ -72,7 +72,8 @@ def check_keys(
   text = '; '.join(
       f"{key}: {' and '.join(x for x in (read.get(key), told.get(key)) if x)}"
       for key in keys if key in read or key in told)
-  values = {'encoder': dict(encoder), 'decoder': dict(decoder)}
+  plain = lambda keys: {kind: list(names) for kind, names in keys.items()}
+  values = {'encoder': plain(encoder), 'decoder': plain(decoder)}
   if unread:
     return warn(
         'keys', f"{text}; not read: {', '.join(unread)}",

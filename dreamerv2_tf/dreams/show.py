@@ -25,7 +25,8 @@ from .panels import Meaning
 SHAPE = 'context', 'length', 'look', 'samples'  # Flags for a scene.
 LOOK_AT = """\
 In the film the model looks as long as panels are blue. Then the bar below each
-dream is the chance that it goes on; where that is small, the own car is red."""
+dream is the chance that it goes on{}."""
+RED = '; where that is below one half, the own car is red'
 HOLD = 2.0  # Seconds that the end of a scene stays.
 FPS = {True: 2.0, False: 5.0}  # Decisions per second, on highways and not.
 
@@ -73,7 +74,8 @@ def run(
   write(
       scenes, meaning, f'{name}, step {step}', video=options.video, npz=npz,
       fps=options.fps)
-  _tell(agent, scenes, options, [x for x in (options.video, npz) if x], step)
+  target = [x for x in (options.video, npz) if x]
+  _tell(agent, meaning, scenes, options, target, step)
 
 
 def check_checkpoint(folder: pathlib.Path, which: str) -> None:
@@ -294,13 +296,15 @@ def _check_stored(title, episode, options):
       title, len(episode['reward']), min(options.start), options.context)
 
 
-def _tell(agent, scenes, options, target, step):
+def _tell(agent, meaning, scenes, options, target, step):
   """Prints the tables, where the files are, and JSON."""
   lines = table.lines(scenes, options.samples)
   lines += table.explanation(
       'discount' in agent.world_model.heads, agent.config.clip_rewards)
   if options.video:
-    lines += [LOOK_AT]
+    cars = meaning.traffic and meaning.key not in (
+        agent.world_model.heads['decoder'].cnn_keys)
+    lines += [LOOK_AT.format(RED if cars else '')]
   if target:
     lines.append(f"Written to {' and '.join(target)}")
   print('\n'.join(lines), flush=True)
