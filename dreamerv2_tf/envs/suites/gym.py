@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 import importlib
 import inspect
 from typing import Any
+import warnings
 
 import gymnasium as gym
 
@@ -41,7 +42,10 @@ def make(
   try:
     if module:
       _import(task, module)  # It registers its environments.
-    env = gym.make(name, disable_env_checker=True, **kwargs)
+    with warnings.catch_warnings():
+      # Gymnasium's words about what can not render; ours follow.
+      warnings.filterwarnings('ignore', r'[\s\S]*render_mode', UserWarning)
+      env = gym.make(name, disable_env_checker=True, **kwargs)
   except DreamerError:
     raise
   except ModuleNotFoundError as error:
