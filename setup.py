@@ -1,7 +1,7 @@
 """Packaging; the rest is in pyproject.toml.
 
-`configs.yaml` lies at the top, and the results in `results/`. Both are installed
-in the package.
+`configs.yaml` lies at the top, the results in `results/`; both are installed in
+the package.
 """
 
 import glob

@@ -30,6 +30,7 @@ _HOMES = {
     'defaults': ('config', False),
     'dream': ('dreams.interface', True),
     'evaluate': ('evaluation', True),
+    'export': ('api', True),
     'load': ('api', True),
     'resolve': ('config', False),
     'train': ('api', True),

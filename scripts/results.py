@@ -106,8 +106,8 @@ def write(
     files.write_text(data, dump(rows, stats, against))
     files.write_text(
         table, '\n'.join(page(task, rows, stats, against, scenarios)))
-    plot(rows, levels, STEPS, steps)
-    plot(rows, levels, TIME, time)
+    plot(task, rows, levels, STEPS, steps)
+    plot(task, rows, levels, TIME, time)
   return written
 
 

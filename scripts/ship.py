@@ -224,9 +224,11 @@ def text(card: Mapping[str, Any], size: int, gif: bool) -> str:
     size: of the weights, bytes.
     gif: there is one.
   """
+  from dreamerv2_tf.run import export
   name = card['name']
   lines = [
-      f'# {name}', '',
+      export.front_matter(name, card['task'], card['evaluations'][0])
+      + f'# {name}', '',
       f"Drives `{card['task']}`; {card['parameters']:,} parameters, "
       f"{size / 1e6:.1f} MB as {card['dtype']}, without optimizer.", '']
   lines += [

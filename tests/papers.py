@@ -1,5 +1,6 @@
 """Makes runs that can stand beside the paper's: folders and score files."""
 
+import functools
 import json
 import pathlib
 
@@ -31,9 +32,15 @@ def original(
       {'step': index * every, metric: score}
       for index, score in enumerate(scores, 1)))
   changes = {key.replace('__', '.'): value for key, value in changes.items()}
-  config = configlib.resolve([preset]).update({'task': task, **changes})
+  config = _settings(preset).update({
+      'task': task, 'seed': int(seed), 'precision': 16, **changes})
   config.save(folder / 'config.yaml')
   return folder
+
+
+@functools.cache
+def _settings(preset):
+  return configlib.resolve([preset])
 
 
 def ours(logdir, task='atari_pong', seed=0, **kwargs):

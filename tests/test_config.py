@@ -4,11 +4,12 @@ import pickle
 import pytest
 
 from dreamerv2_tf import config as configlib
+from dreamerv2_tf import renames
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import ConfigError
 
 PRESETS = [
-    'defaults', 'highway', 'highway_kinematics', 'atari', 'crafter',
+    'defaults', 'highway', 'highway_kinematics', 'small', 'atari', 'crafter',
     'dmc_vision', 'dmc_proprio', 'debug']
 
 
@@ -295,8 +296,19 @@ def test_keys_of_other_versions_are_left_out(tmp_path, caplog):
   assert len(caplog.records) == 5
 
 
+def test_keys_that_did_nothing_go_without_a_word(
+    tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(renames, 'DROPPED', {'old': 0.5})
+  path = tmp_path / 'config.yaml'
+  path.write_text('old: 0.5\n')
+  assert Config.load(path) == resolve() and not caplog.records
+  path.write_text('old: 0.25\n')
+  assert Config.load(path) == resolve()
+  assert "left out 'old: 0.25'" in caplog.text
+
+
 def test_renamed_keys_are_followed(tmp_path, caplog, monkeypatch):
-  monkeypatch.setattr(configlib, 'RENAMED', {
+  monkeypatch.setattr(renames, 'RENAMED', {
       'random_seed': 'seed', 'memory': 'replay', 'net.size': 'rssm.deter'})
   path = tmp_path / 'config.yaml'
   path.write_text(

@@ -1,6 +1,9 @@
 """What a program for the original does here: `defaults`, `configs`, flags."""
 
+import pathlib
+import re
 import sys
+import types
 
 import gymnasium as gym
 import pytest
@@ -9,6 +12,8 @@ import toys
 
 import dreamerv2_tf as dv2
 from dreamerv2_tf import presets
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # As in the original's README, with its keys and numbers.
 SETTINGS = {
@@ -119,19 +124,34 @@ def test_under_pytest_there_are_none():
   assert dv2.defaults.parse_flags() == dv2.defaults
 
 
-def test_the_example_of_the_original_trains(tmp_path):
-  """A picture and more in a dictionary, as MiniGrid gives them."""
-  config = dv2.defaults.update({
-      **SETTINGS, 'logdir': str(tmp_path / 'minigrid')}).parse_flags()
-  # Smaller, to end in seconds.
-  config = config.update(dv2.configs['debug']).update({
-      'prefill': 60, 'steps': 70, 'eval_every': 0, 'envs': 1,
-      'envs_parallel': 'none', 'deterministic': False,
-      'encoder.cnn_keys': 'camera', 'encoder.mlp_keys': 'car'})
-  env = toys.Dict(length=60)
-  env = gym.wrappers.RecordEpisodeStatistics(env)
-  dv2.train(env, config)
-  assert runs.newest(tmp_path / 'minigrid').step == 70
+def test_the_example_in_the_docs_trains(tmp_path, monkeypatch):
+  """As it stands, with words after it, in a toy that stands for MiniGrid."""
+  page = (ROOT / 'docs' / 'python.md').read_text()
+  code, = [
+      x for x in re.findall('```python\n(.*?)```', page, re.S)
+      if 'import minigrid' in x]
+  wrappers = types.SimpleNamespace(
+      RGBImgPartialObsWrapper=gym.wrappers.RecordEpisodeStatistics)
+  monkeypatch.setitem(
+      sys.modules, 'minigrid', types.SimpleNamespace(wrappers=wrappers))
+  monkeypatch.setitem(
+      gym.registry, 'MiniGrid-DoorKey-6x6-v0',
+      gym.envs.registration.EnvSpec(
+          'MiniGrid-DoorKey-6x6-v0', lambda: toys.Dict(length=60)))
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.setattr(sys, 'argv', [
+      'mine.py', '--configs', 'debug', '--prefill', '60', '--steps', '70',
+      '--eval_every', '0', '--envs', '1', '--envs_parallel', 'none',
+      '--deterministic', 'False', '--encoder.cnn_keys', 'camera',
+      '--encoder.mlp_keys', 'car'])
+  scope = {}
+  exec(compile(code, 'mine.py', 'exec'), scope)
+  assert runs.newest(tmp_path / 'logdir' / 'minigrid').step == 70
+  assert '\n'.join(f'    {k!r}: ' for k in SETTINGS) in re.sub(
+      '(: ).*', r'\1', code)
+  config = scope['config']
+  assert (config.actor_ent, config.discount, config.prefill) == (
+      SETTINGS['actor_ent'], SETTINGS['discount'], 60)
 
 
 @pytest.mark.parametrize('config, text', [

@@ -68,6 +68,8 @@ def run(words: Sequence[str]) -> int | None:
 
 
 def _compare(options, places):
+  if sys.stderr.isatty():
+    print(f"Looking for runs in {', '.join(places)} ...", file=sys.stderr)
   from ..curves import runs
   from ..paper import compare, text
   tell = lambda message: print(message, file=sys.stderr)
@@ -113,8 +115,8 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
       'usage: dreamerv2 compare DIR ... [--smooth] [--json] [--outdir DIR]',
       '       dreamerv2 compare --self-check', '',
       "Your runs beside the DreamerV2 paper's in Atari and DeepMind Control, "
-      'at the same', 'number of frames and at the end, and beside the results '
-      'of this package in', 'highway-fast-v0. Runs are those of this package '
-      'or of the original, or its score', 'files. What is not alike is said: '
+      'at the', 'same number of frames and at the end, and beside the results '
+      'of this package in', 'highway-fast-v0. Runs are folders of this package '
+      'or of the original, or score', 'files. What is not alike is said: '
       'seeds, episodes, protocol, settings.', '', 'Flags',
       *helptext.entries(FLAGS)]

@@ -56,9 +56,10 @@ def run(words: Sequence[str]) -> int | None:
       stored, overrides, 'a dream. Its length is --length')
   startup.prepare()
   from ..dreams import show
-  return show.run(
+  show.run(
       folder, config, options, plans, overrides,
       options.pretrained or folder.absolute().name)
+  return None
 
 
 def _plans(words):

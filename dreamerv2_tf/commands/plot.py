@@ -87,9 +87,23 @@ def run(words: Sequence[str]) -> int | None:
       print(text, file=sys.stderr, flush=True)
     said.add(text)
 
-  for line in plot.work(options, (), tell):
+  for line in plot.work(options, _published(), tell):
     print(line, flush=True)
   return None
+
+
+def _published():
+  """Returns the scores of humans and of other methods in games of Atari."""
+  from ..curves.scores import Baseline
+  from ..paper import published
+  for game in published.games().values():
+    scores = {
+        'random': game.random, 'human_gamer': game.gamer,
+        'human_record': game.record,
+        **{f'{k}_sticky_2e8': v for k, v in game.baselines.items()}}
+    for method, score in scores.items():
+      yield Baseline(
+          f'atari_{game.name}', method, score, published.DATA)
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
@@ -209,10 +223,10 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
   return [
       'usage: dreamerv2 plot DIR ... [--yaxis METRIC] [--outdir DIR] ...', '',
       'Draws learning curves of any metric, a panel for each task: the mean of '
-      'the seeds', 'of each method and, shaded, how they differ. Reads the '
-      'metrics.jsonl of runs, also', 'of ones that are being trained and of '
-      "the original's, and the original's score", 'files. Writes curves.png, '
-      'curves.pdf and runs.json, the runs in bins.', '',
+      'the', 'seeds of each method and, shaded, how they differ. Reads the '
+      'metrics.jsonl of', "runs, also of ones that are being trained and of "
+      "the original's, and the", "original's score files. Writes curves.png, "
+      'curves.pdf and runs.json, the runs', 'in bins.', '',
       'Flags', *helptext.entries(_shown(FLAGS))]
 
 

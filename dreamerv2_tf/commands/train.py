@@ -108,8 +108,8 @@ def _hint(task):
       if task.startswith('highway_') else
       'small learns small tasks within minutes')
   return (
-      'No --configs: these are the settings of the original, for days of a GPU. '
-      f'On a CPU, --configs {fit}.')
+      'No --configs: these are the settings of the original, for days of a '
+      f'GPU. On a CPU, --configs {fit}.')
 
 
 def _stored(overrides):

@@ -102,23 +102,20 @@ def combine(
   if way.human:
     missing = [task for task in tasks if task not in scales]
     if missing:
-      some = ', '.join(missing[:MOST]) + ' ...' * (len(missing) > MOST)
       tell(
-          f'Left out of normalised curves: {some}; no score file has random '
-          f'and {way.human} of it.')
+          f'Left out of normalised curves: {_few(missing)}, of which no score '
+          f'file has random and {way.human}.')
     tasks = [task for task in tasks if task in scales]
   seeds: dict[tuple, dict] = {}
   for run in runs:
     if run.task in tasks:
       seeds.setdefault((run.method, run.seed), {})[run.task] = run
   result = []
+  lacking: dict[tuple, list[str]] = {}
   for (method, seed), found in seeds.items():
     lack = [task for task in tasks if task not in found]
     if lack:
-      some = ', '.join(lack[:MOST]) + ' ...' * (len(lack) > MOST)
-      tell(
-          f'Left out of combined curves: seed {seed} of {method}, as it lacks '
-          f'{some}.')
+      lacking.setdefault((method, *lack), []).append(seed)
       continue
     xs, ys = bins.stack((found[task] for task in tasks), fill)
     values = np.stack([
@@ -129,7 +126,15 @@ def combine(
       result.append(Run(
           name, method, seed, xs[whole], way.reduce(values[:, whole]),
           found[tasks[0]].path))
+  for (method, *lack), some in lacking.items():
+    tell(
+        f"Left out of combined curves: seed{'s' * (len(some) > 1)} "
+        f"{', '.join(some)} of {method}, without {_few(lack)}.")
   return result
+
+
+def _few(names):
+  return ', '.join(names[:MOST]) + ' ...' * (len(names) > MOST)
 
 
 def levels_of(

@@ -85,12 +85,13 @@ def figure(panels: Sequence[Panel], look: Look) -> Any:
     look: how they are drawn.
   """
   from matplotlib.figure import Figure
-  cols = min(look.cols, len(panels))
-  rows = math.ceil(len(panels) / cols)
+  rows = math.ceil(len(panels) / look.cols)
+  cols = math.ceil(len(panels) / rows)  # No more than fill the rows.
   width, height = look.size or SIZES[len(panels) > 2]
   entries = _entries(panels, look)
   count, labels = style.columns(
-      [label for label, _ in entries], width * cols, look.legendcols, FONT)
+      [label for label, _ in entries], width * cols, look.legendcols, FONT
+  ) if entries else (1, [])
   lines = sum(
       max(label.count('\n') + 1 for label in labels[row::per])
       for per in [math.ceil(len(labels) / count)] for row in range(per))
@@ -107,27 +108,35 @@ def figure(panels: Sequence[Panel], look: Look) -> Any:
       axis.set_xlabel(look.xlabel, fontsize=FONT)
     if number % cols == 0 and not panels[number].tinted:
       axis.set_ylabel(look.ylabel, fontsize=FONT)
-  _legend(result, [options for _, options in entries], labels, count)
+  if entries:
+    _legend(result, [options for _, options in entries], labels, count)
   return result
 
 
-def save(result: Any, start: str | os.PathLike, dpi: int) -> list[pathlib.Path]:
+def save(
+    result: Any, start: str | os.PathLike, dpi: int,
+    kinds: Sequence[str] = ('png', 'pdf')) -> list[pathlib.Path]:
   """Writes START.png and START.pdf; returns their paths.
 
   Args:
     result: of `figure`.
     start: path without its ending.
     dpi: dots per inch of the PNG.
+    kinds: which of them.
 
   Raises:
     OSError: they can not be written.
   """
+  import matplotlib
   written = []
-  for kind, options in ('png', {'dpi': dpi}), (
-      'pdf', {'metadata': {'CreationDate': None}}):
+  for kind in kinds:
+    options = {'dpi': dpi} if kind == 'png' else {
+        'metadata': {'CreationDate': None}}
     path = pathlib.Path(f'{start}.{kind}')
-    files.write(path, lambda file: result.savefig(
-        file, format=kind, **options))  # noqa: B023 - called at once.
+    # Publishers want fonts that are whole, of type 42.
+    with matplotlib.rc_context({'pdf.fonttype': 42}):
+      files.write(path, lambda file: result.savefig(
+          file, format=kind, **options))  # noqa: B023 - called at once.
     written.append(path)
   return written
 
@@ -155,16 +164,21 @@ def _panel(axis, panel, look):
       some = [run._replace(xs=run.xs / look.divisor) for run in some]
       marker = style.marker(index)
       color = look.colors[method]
-      if look.agg == LINES:
+      if not panel.counts:  # A number of runs is that up to the point.
+        [run] = some
+        axis.plot(run.xs, run.ys, color=color, drawstyle='steps-pre')
+      elif look.agg == LINES:
         for run in some:
-          _line(axis, run.xs, run.ys, color, marker, 100 - index)
+          _line(
+              axis, run.xs, run.ys, len(run.xs), color=color, marker=marker,
+              zorder=100 - index)
       else:
         _area(axis, some, look, color, marker, 100 - index)
     scores = [x.score for x in panel.levels if x.method == method]
     if scores:
       axis.axhline(
-          np.mean(scores), color=look.colors[method], linestyle='--',
-          linewidth=1.2, zorder=2)
+          np.mean(scores), color=look.colors[method],
+          linestyle=style.dashes(index), linewidth=1.2, zorder=2)
   steps = [1, 2, 2.5, 5, 10]
   for side, count in (axis.xaxis, look.xticks), (axis.yaxis, look.yticks):
     side.set_major_locator(MaxNLocator(count, steps=steps))
@@ -184,8 +198,8 @@ def _limits(axis, panel, look):
     ends = [x / look.divisor for run in panel.runs for x in run.xs[[0, -1]]]
     low = min(0 if look.origin else math.inf, *ends)
     margin = 0.03 * (max(ends) - low) or 1.0
-    # The first one has no margin if nothing can be drawn there.
-    axis.set_xlim(low - margin * (low != 0), max(ends) + margin)
+    near = min(ends) < low + margin / 3  # Its marker would be cut.
+    axis.set_xlim(low - margin * near, max(ends) + margin)
   if look.ylim and not panel.tinted:
     if look.ylimticks:
       low, high = sorted(look.ylim)
@@ -209,23 +223,24 @@ def _area(axis, some, look, color, marker, order):
     near[1:] |= ~whole[:-1]
     near[:-1] |= ~whole[1:]
     _line(
-        axis, xs, np.where(near, middle, np.nan), color, marker, order - 1,
-        style_=':')
-  _line(axis, xs, np.where(whole, middle, np.nan), color, marker, order)
+        axis, xs, np.where(near, middle, np.nan), len(xs), color=color,
+        marker=marker, zorder=order - 1, linestyle=':')
+  _line(
+      axis, xs, np.where(whole, middle, np.nan), len(xs), color=color,
+      marker=marker, zorder=order)
 
 
-def _line(axis, xs, ys, color, marker, order, style_='-'):
+def _line(axis, xs, ys, count, **options):
   """Draws points, with markers if they are few or have no neighbours."""
   there = np.isfinite(ys)
   if not there.any():
     return
   padded = np.pad(there, 1)
   alone = there & ~padded[:-2] & ~padded[2:]
-  few = there.sum() <= FEW
+  shown = there if count <= FEW else alone
   axis.plot(
-      xs, ys, color=color, linestyle=style_, linewidth=1.4, marker=marker,
-      markersize=MARK, markevery=np.flatnonzero(there if few else alone),
-      zorder=order)
+      xs, ys, linewidth=1.4, markersize=MARK,
+      markevery=np.flatnonzero(shown), **options)
 
 
 def _entries(panels, look):
@@ -245,7 +260,8 @@ def _entries(panels, look):
           **line, 'marker': style.marker(index), 'markersize': MARK}))
     elif scores:
       value = f': {np.mean(scores):.4g}' * (len(panels) == 1)
-      result.append((label + value, {**line, 'linestyle': '--'}))
+      result.append((label + value, {
+          **line, 'linestyle': style.dashes(index)}))
   return result
 
 

@@ -1,6 +1,7 @@
 """From runs on disk to a figure and the JSON of what it shows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
 import pathlib
 from typing import Any
 
@@ -17,13 +18,14 @@ SUGGESTED = 12  # Names in a message.
 
 
 def work(
-    options: Mapping[str, Any], reference: Sequence[Baseline],
+    options: Mapping[str, Any], reference: Iterable[Baseline],
     tell: Tell) -> Iterator[str]:
   """Reads, draws and writes; yields lines that say what.
 
   Args:
     options: values of the flags of `dreamerv2 plot`, patterns compiled.
-    reference: scores of humans and random policies, to normalise by.
+    reference: known scores of humans, random policies and others; they count
+      rather than those of a score file.
     tell: takes messages of what is left out, and why.
 
   Raises:
@@ -33,7 +35,9 @@ def work(
   found, levels = read(options, tell)
   shown = [run for run in found if run.method in {*style.ordered(
       options['methods'], (x.method for x in found))}]
-  panels = list(_panels(shown, levels, [*levels, *reference], options, tell))
+  if 'return' in options['yaxis']:
+    levels = merged(levels, reference, {run.task for run in shown}, tell)
+  panels = list(_panels(shown, levels, options, tell))
   look = _look(panels, shown, options)
   figure = draw.figure(panels, look)
   folder, start = options['outdir'], _name(options)
@@ -81,8 +85,8 @@ def read(
   if not chosen:
     raise ConfigError(
         'No runs to plot: --tasks and --methods match none of '
-        f'{len(learning)}. Tasks: {_some(x.task for x in learning)}. '
-        f'Methods: {_some(x.method for x in learning)}.')
+        f'{len(learning)}. Tasks: {_some(x.task for x in learning)} '
+        f'Methods: {_some(x.method for x in learning)}')
   others = [x for x in found if not x.learns]
   result, levels = runs.points(
       [*runs.once(chosen, tell), *others], options['xaxis'], options['yaxis'],
@@ -92,6 +96,30 @@ def read(
   factor = options['xmult']
   result = [run._replace(xs=run.xs * factor) for run in result]
   return list(_in_bins(result, options, tell)), levels
+
+
+def merged(
+    levels: Iterable[Baseline], reference: Iterable[Baseline],
+    tasks: set[str], tell: Tell) -> list[Baseline]:
+  """Adds known scores to those that were found, and takes them if they differ.
+
+  Args:
+    levels: that were found.
+    reference: known scores.
+    tasks: that are of interest.
+    tell: takes a message of each score that is another than what is known.
+  """
+  known = {(x.task, x.method): x for x in reference if x.task in tasks}
+  result = list(known.values())
+  for level in levels:
+    other = known.get((level.task, level.method))
+    if other is None:
+      result.append(level)
+    elif not math.isclose(level.score, other.score, rel_tol=0.01):
+      tell(
+          f'{level.path}: {level.method} of {level.task} is {level.score:g} '
+          f'there; {other.score:g}, as in the paper, counts.')
+  return result
 
 
 def _in_bins(
@@ -118,12 +146,11 @@ def _in_bins(
 
 
 def _panels(
-    shown: Sequence[Run], levels: Sequence[Baseline],
-    known: Sequence[Baseline], options: Mapping[str, Any],
-    tell: Tell) -> Iterator[draw.Panel]:
+    shown: Sequence[Run], known: Sequence[Baseline],
+    options: Mapping[str, Any], tell: Tell) -> Iterator[draw.Panel]:
   """Yields a panel for each task, then those of all tasks."""
-  picked = style.ordered(options['baselines'], (x.method for x in levels))
-  levels = [x for x in levels if x.method in picked]
+  picked = style.ordered(options['baselines'], (x.method for x in known))
+  levels = [x for x in known if x.method in picked]
   for task in dict.fromkeys(run.task for run in shown):
     yield draw.Panel(
         style.title(task), [run for run in shown if run.task == task],
@@ -134,7 +161,11 @@ def _panels(
     if name == combine.SEEDS:
       yield draw.Panel('Runs', combine.count(shown), (), True, False)
       continue
-    mixed = combine.combine(name, shown, known, options['fill'], tell)
+    said: list[str] = []
+    mixed = combine.combine(name, shown, known, options['fill'], said.append)
+    if mixed or name in options['add']:
+      for text in said:
+        tell(text)
     if mixed:
       yield draw.Panel(
           combine.COMBINATIONS[name].title, mixed,
@@ -220,9 +251,10 @@ def _summary(shown: Sequence[Run], options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _some(names):
-  """Returns some names, each once, for a message."""
+  """Returns some names, each once, and the point at their end."""
   names = sorted({*names}, key=runs.natural)
-  return ', '.join(names[:SUGGESTED]) + ' ...' * (len(names) > SUGGESTED)
+  end = ' ...' if len(names) > SUGGESTED else '.'
+  return ', '.join(names[:SUGGESTED]) + end
 
 
 def _no_metric(chosen, options):
@@ -236,4 +268,4 @@ def _no_metric(chosen, options):
     return f"No runs to plot: none has a row with {' and '.join(names)}."
   return (
       f"No runs to plot: none of {len(chosen)} has the metric '{wrong}'."
-      f"{suggest(wrong, known)} They have: {_some(known) or 'none yet'}.")
+      f"{suggest(wrong, known)} They have: {_some(known or ['none yet'])}")

@@ -34,6 +34,7 @@ AXES = {
     'eval_speed': 'speed in evaluations (m/s)',
 }
 PLAIN = 'highway', 'gym'  # Suites whose names of tasks are shown as they are.
+KNOWN = 'atari', 'dmc'  # Suites whose tasks are known without their name.
 LONGEST = 60  # Characters of a label that is not the user's.
 
 
@@ -73,9 +74,9 @@ def colors(
 def title(task: str) -> str:
   """Returns the name of a task above its panel."""
   suite, _, name = task.partition('_')
-  if not name:
-    return task
-  return name if suite in PLAIN else name.replace('_', ' ').title()
+  if suite in PLAIN and name:
+    return name
+  return (name if suite in KNOWN and name else task).replace('_', ' ').title()
 
 
 def axis_label(name: str, repeats: Iterable[int | None] = ()) -> str:
@@ -108,10 +109,12 @@ def unit(name: str, longest: float) -> tuple[float, str]:
 
 def number(value: float) -> str:
   """Returns a number at an axis: 250k, 1.5M, 0.02."""
+  unit_ = ''
   for size, letter in (1e9, 'G'), (1e6, 'M'), (1e3, 'k'):
     if abs(value) >= size:
-      return f'{value / size:.4g}{letter}'
-  return f'{value:.4g}'
+      value, unit_ = value / size, letter
+      break
+  return f'{value:.4g}{unit_}'.replace('-', '\N{MINUS SIGN}')
 
 
 def names(
@@ -179,6 +182,15 @@ def marker(index: int) -> str:
     index: of the method.
   """
   return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
+
+
+def dashes(index: int) -> str | tuple:
+  """Returns how the line of a level is dashed; dotted are curves.
+
+  Args:
+    index: of the level.
+  """
+  return ('--', '-.', (0, (8, 2)), (0, (5, 1, 1, 1, 1, 1)))[index % 4]
 
 
 def ordered(

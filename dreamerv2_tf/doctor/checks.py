@@ -124,7 +124,7 @@ class Report:
     """Returns everything as one JSON object."""
     return json.dumps({
         'status': self.status,
-        'checks': [dataclasses.asdict(check) for check in self.checks]})
+        'checks': [vars(check) for check in self.checks]})
 
   def _clear(self):
     if self._doing:
@@ -138,7 +138,7 @@ def size(count: float) -> str:
   for unit, factor in ('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3):
     if count >= 0.9995 * factor:
       value = count / factor
-      return f"{value:.{1 if value < 9.95 else 0}f} {unit}"
+      return f'{value:.{1 if value < 9.95 else 0}f} {unit}'
   return f'{count:.0f} bytes'
 
 

@@ -76,14 +76,14 @@ def check_gpus(gpus: list[Gpu], built_for: dict[str, Any]) -> Check:
   if gpus:
     names = ', '.join(gpu.name for gpu in gpus)
     detail = nvidia()
-    return ok('gpu', f"{names}; TensorFlow was built for {libraries}"
+    return ok('gpu', f'{names}; TensorFlow was built for {libraries}'
               + f'; {detail}' * bool(detail), **values)
   driver = nvidia()
   if driver:
     return warn(
         'gpu', f'The driver knows {driver}, but TensorFlow (built for '
-        f'{libraries}) sees no GPU.', f'{GPU_PIP}; see that CUDA_VISIBLE_DEVICES '
-        'is not empty.', **values)
+        f'{libraries}) sees no GPU.', f'{GPU_PIP}; see that '
+        'CUDA_VISIBLE_DEVICES is not empty.', **values)
   return ok('gpu', 'none: networks run on the CPU', **values)
 
 

@@ -26,9 +26,9 @@ def check(must: bool) -> Check:
     with envs.Pool(make, 1) as pool:
       pool.send([('reset', 0)])
       pool.recv()
-      frame = pool.frames[0][-1]
+      frame = pool.frames[0][-1].pixels
   except DreamerError as error:
-    advice = REMEDY if driver == 'dummy' else (
+    advice = REMEDY if driver not in (None, 'offscreen') else (
         'pip install --force-reinstall pygame highway-env')
     if must:
       return fail('rendering', str(error), advice, 4, **values)

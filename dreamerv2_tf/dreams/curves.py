@@ -88,7 +88,7 @@ def limits(
     Indices of at most MOST numbers, whose spread is largest, sorted; least and
     largest value of each.
   """
-  every = np.concatenate([truth, *dreams])
+  every = np.concatenate([truth, *dreams]).astype(float)
   spread = np.ptp(truth, 0)
   chosen = np.sort(np.argsort(-spread, kind='stable')[:MOST])
   low, high = every[:, chosen].min(0), every[:, chosen].max(0)
@@ -96,4 +96,4 @@ def limits(
   room = 2 * np.maximum(spread[chosen], 1e-3)
   low = np.maximum(low, truth[:, chosen].min(0) - room)
   high = np.minimum(high, truth[:, chosen].max(0) + room)
-  return chosen, low, np.maximum(high, low + 1e-6)
+  return chosen, low, np.maximum(high, low + 1e-6 * (1 + np.abs(low)))

@@ -105,8 +105,8 @@ def _plan(word, space, names):
 
 def _discrete(text, word, space, names):
   """Returns one action of a discrete space as a one-hot vector."""
-  known = {name.lower(): index for index, name in names.items()}
-  index = known.get(text.lower())
+  simple = lambda name: name.lower().replace(' ', '_').replace('-', '_')
+  index = {simple(x): index for index, x in names.items()}.get(simple(text))
   if index is None and text.isdecimal() and int(text) < space.n:
     index = int(text)
   if index is None:

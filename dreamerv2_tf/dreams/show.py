@@ -13,6 +13,7 @@ import numpy as np
 from .. import envs as envlib
 from .. import startup
 from ..config import Config
+from ..envs import describe
 from ..errors import ConfigError, StorageError
 from ..report import movie
 from ..run import environments, loading, trust
@@ -22,6 +23,10 @@ from .numbers import Scene
 from .panels import Meaning
 
 SHAPE = 'context', 'length', 'look', 'samples'  # Flags for a scene.
+LOOK_AT = """\
+In the film the model looks as long as panels are blue. Then the bar below each
+dream is the chance that it goes on{}."""
+RED = '; where that is below one half, the own car is red'
 HOLD = 2.0  # Seconds that the end of a scene stays.
 FPS = {True: 2.0, False: 5.0}  # Decisions per second, on highways and not.
 
@@ -69,7 +74,8 @@ def run(
   write(
       scenes, meaning, f'{name}, step {step}', video=options.video, npz=npz,
       fps=options.fps)
-  _tell(agent, scenes, options, [x for x in (options.video, npz) if x], step)
+  target = [x for x in (options.video, npz) if x]
+  _tell(agent, meaning, scenes, options, target, step)
 
 
 def check_checkpoint(folder: pathlib.Path, which: str) -> None:
@@ -120,13 +126,18 @@ def choose(
   if look and not words:
     words = [plans.DONE]
   space = env.act_space['action']
-  choices = plans.read(words, space, sources.action_names(env.plain))
+  choices = plans.read(words, space, names(env))
   others = [x for x in choices if x.name != plans.DONE]
   if look and others:
     raise ConfigError(
         '--look shows the model what happened, so it goes with --actions '
         f"{plans.DONE} alone, not with '{others[0].name}'.")
   return plans.read([plans.DONE], space, {}) + others
+
+
+def names(env: envlib.Env) -> dict[int, str]:
+  """Returns number -> name of the actions of an environment that tells them."""
+  return dict(enumerate(describe.action_names(env)))
 
 
 def mean(
@@ -155,7 +166,7 @@ def mean(
     cars = traffic.read(env.plain, config.action_repeat)
   return Meaning(
       key or keys[0], env.act_space['action'],
-      sources.action_names(env.plain), cars)
+      names(env), cars)
 
 
 def dream(
@@ -285,15 +296,15 @@ def _check_stored(title, episode, options):
       title, len(episode['reward']), min(options.start), options.context)
 
 
-def _tell(agent, scenes, options, target, step):
+def _tell(agent, meaning, scenes, options, target, step):
   """Prints the tables, where the files are, and JSON."""
   lines = table.lines(scenes, options.samples)
   lines += table.explanation(
-      scenes, 'discount' in agent.world_model.heads)
-  if agent.config.clip_rewards != 'identity':
-    lines.append(
-        f'Dreamed rewards are those that the model learned: through '
-        f'{agent.config.clip_rewards}.')
+      'discount' in agent.world_model.heads, agent.config.clip_rewards)
+  if options.video:
+    cars = meaning.traffic and meaning.key not in (
+        agent.world_model.heads['decoder'].cnn_keys)
+    lines += [LOOK_AT.format(RED if cars else '')]
   if target:
     lines.append(f"Written to {' and '.join(target)}")
   print('\n'.join(lines), flush=True)

@@ -112,17 +112,3 @@ def check_length(title: str, rows: int, start: int, context: int) -> None:
         f'{title} has {rows} observations, too few for a scene that begins at '
         f'{start}, shows {context} and dreams at least one. Lower --context or '
         '--start.')
-
-
-def action_names(plain: Any) -> dict[int, str]:
-  """Returns number -> name of the actions of an environment that tells them.
-
-  Args:
-    plain: the innermost environment; those of highway-env and Atari tell.
-  """
-  names = getattr(getattr(plain, 'action_type', None), 'actions', None)
-  if names is None and callable(getattr(plain, 'get_action_meanings', None)):
-    names = dict(enumerate(plain.get_action_meanings()))
-  if not isinstance(names, dict):
-    return {}
-  return {int(k): str(v) for k, v in names.items()}

@@ -62,22 +62,24 @@ def _errors(found):
   return result + ['']
 
 
-def explanation(scenes: Sequence[Scene], discount: bool) -> list[str]:
+def explanation(discount: bool, clip: str) -> list[str]:
   """Returns how to read the table.
 
   Args:
-    scenes: that were shown.
     discount: the model predicts ends.
+    clip: of the rewards, `clip_rewards`.
   """
   result = [
-      'reward: mean of a step; return: sum of the dream, each reward counted '
-      'by the', 'chance that it is reached; goes on: chance that the episode '
-      'has not ended by then;', 'value: of the critic after the first step; '
-      'outlook: what the agent compares,', 'discounted, with the value behind '
-      'the dream (<: the best).']
-  if not discount:
-    result.append(
-        'This agent has no discount head: it takes each dream to go on.')
+      'reward   mean of a step' + (
+          f'; of dreams, as the model learned it: {clip} of it'
+          if clip != 'identity' else ''),
+      'return   sum of the steps, each counted by the chance that it is '
+      'reached',
+      'goes on  chance that the episode has not ended by then' + (
+          '' if discount else '; no discount head: always'),
+      'value    what the critic expects from the first dreamed step on',
+      'outlook  what the agent compares: discounted rewards, and the value '
+      'behind them', '']
   return result
 
 

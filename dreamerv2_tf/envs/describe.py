@@ -16,29 +16,34 @@ def action_names(env: Env) -> list[str]:
   """
   if not isinstance(env.actions.space, gym.spaces.Discrete):
     return []
-  plain: Any = env.unwrapped
+  plain: Any = env.plain.unwrapped
+  count = int(env.actions.space.n)
   try:
     if hasattr(plain, 'action_type'):
-      names = plain.action_type.actions
-      return [str(names[index]) for index in range(env.actions.space.n)]
+      return [str(plain.action_type.actions[index]) for index in range(count)]
     if hasattr(plain, 'get_action_meanings'):
       return [str(name) for name in plain.get_action_meanings()]
-  except Exception:  # Other environments may call other things so.
+  except Exception:  # Others may call something else so.
     pass
   return []
 
 
-def limit(env: Env) -> int | None:
-  """Returns after how many steps of the policy an episode is cut at the latest.
+def longest(env: Env, time_limit: int, action_repeat: int) -> int | None:
+  """Returns after how many steps of the policy an episode is over.
 
-  None if nothing says so.
+  Args:
+    env: the environment.
+    time_limit: our own, in steps of the policy; 0: none.
+    action_repeat: environment steps for each of them.
+
+  Returns:
+    The smallest limit that is known; None if there is none.
   """
-  limits = [env.time_limit] if env.time_limit else []
-  plain: Any = env.unwrapped
-  if env.registered_limit:
-    limits.append(-(-env.registered_limit // env.action_repeat))
-  config = getattr(plain, 'config', None)
+  limits = [time_limit] if time_limit else []
+  inner = getattr(env.plain.spec, 'max_episode_steps', None)
+  config = getattr(env.plain.unwrapped, 'config', None)
   if isinstance(config, dict) and 'duration' in config:  # highway-env
-    frequency = config.get('policy_frequency', 1)
-    limits.append(-(-int(config['duration'] * frequency) // env.action_repeat))
+    inner = int(config['duration'] * config.get('policy_frequency', 1))
+  if inner:
+    limits.append(-(-inner // action_repeat))
   return min(limits, default=None)

@@ -145,7 +145,6 @@ def interval(values: Sequence[float]) -> list[float] | None:
   """Returns the 95 % interval of the mean over seeds; None for one seed."""
   if len(values) < 2:
     return None
-  values = np.asarray(values)
   rng = np.random.default_rng(0)
   drawn = rng.integers(len(values), size=(stats.SAMPLES, len(values)))
-  return stats.interval(values[drawn].mean(-1))
+  return stats.interval(np.asarray(values)[drawn].mean(-1))

@@ -130,8 +130,8 @@ def on_the_road(mine: Sequence[highway.Row]) -> dict[str, Any] | None:
     if row.places:
       same = highway.same_as(row, results)
       entry['same_as'] = highway.label(same) if same else None
-      entry['better'] = {
-          highway.label(other): highway.better(row, other) for other in others}
+      entry['better'] = dict(zip(
+          map(highway.label, others), highway.better(row, others)))
     rows.append(entry)
   rows.sort(key=lambda x: -x['return'])
   return {

@@ -55,7 +55,8 @@ def differences(runs: Sequence[Mine], suite: str) -> list[Difference]:
       for key in [row['config_key'], *row['further_keys'].split()]:
         if row['value_of_runs'] and key:
           found |= _differing(settings, key, row)
-  base = configlib.resolve([{'atari': 'atari', 'dmc': 'dmc_vision'}[suite]])
+  preset = {'atari': 'atari', 'dmc': 'dmc_vision'}[suite]
+  base = configlib.resolve([preset]).flat | {'precision': 16}  # The original's.
   known = {row['config_key'] for row in published.table('hyperparameters')} | {
       key for row in published.table('hyperparameters')
       for key in row['further_keys'].split()}
@@ -63,7 +64,7 @@ def differences(runs: Sequence[Mine], suite: str) -> list[Difference]:
     known = set()
   for key in dict.fromkeys(key for one in settings for key in one):
     if key not in SKIPPED | known | set(rules.OPEN):
-      found |= _from_preset(settings, key, base.flat)
+      found |= _from_preset(settings, key, base)
   return _joined(found)
 
 

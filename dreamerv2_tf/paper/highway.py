@@ -101,10 +101,9 @@ def summary(row: Row, samples: int = stats.SAMPLES) -> dict[str, Any]:
     samples: number of drawings, of seeds and of episodes of each.
   """
   returns = row.returns
-  means, middles = [], []
-  for drawn in stats.resample(returns, samples):
-    means.append(np.mean([x.mean() for x in drawn]))
-    middles.append(stats.iqm(np.concatenate(drawn)))
+  drawn = [*stats.resample(returns, samples)]
+  means = [np.mean([x.mean() for x in groups]) for groups in drawn]
+  middles = [stats.iqm(np.concatenate(groups)) for groups in drawn]
   return {
       'return': float(np.mean([x.mean() for x in returns])),
       'return_ci95': stats.interval(means),
@@ -119,20 +118,24 @@ def summary(row: Row, samples: int = stats.SAMPLES) -> dict[str, Any]:
 
 
 def better(
-    row: Row, other: Row, samples: int = stats.SAMPLES) -> dict[str, Any]:
-  """How likely an episode of one method has a higher return than of another.
+    row: Row, others: Sequence[Row],
+    samples: int = stats.SAMPLES) -> list[dict[str, Any]]:
+  """How likely an episode of a method has a higher return than of others.
 
   Returns:
-    `probability`, `ci95`: bootstrapped over seeds and episodes of both.
+    For each of the others `probability` and `ci95`, bootstrapped over seeds and
+    episodes of both.
   """
-  pairs = zip(stats.resample(row.returns, samples),
-              stats.resample(other.returns, samples, 1))
-  drawn = [
-      stats.improvement(*map(np.concatenate, pair)) for pair in pairs]
-  return {
-      'probability': stats.improvement(
-          np.concatenate(row.returns), np.concatenate(other.returns)),
-      'ci95': stats.interval(drawn)}
+  ours = [np.concatenate(x) for x in stats.resample(row.returns, samples)]
+  result = []
+  for other in others:
+    theirs = map(np.concatenate, stats.resample(other.returns, samples, 1))
+    result.append({
+        'probability': stats.improvement(
+            np.concatenate(row.returns), np.concatenate(other.returns)),
+        'ci95': stats.interval([
+            stats.improvement(*pair) for pair in zip(ours, theirs)])})
+  return result
 
 
 def chosen(rows: Sequence[Row]) -> list[Row]:
@@ -155,10 +158,12 @@ def yours(
         groups.setdefault(key, []).append(entry)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
       tell(f'Left out: {item.place} can not be read: {brief(error)}')
-  return [
-      Row(*key, *map(list, list(zip(*entries))[:3]),
-          places=tuple(x[3] for x in entries))
-      for key, entries in groups.items()]
+  rows = []
+  for (method, kind, asked), entries in groups.items():
+    seeds, reached, episodes, places = zip(*entries)
+    rows.append(Row(
+        method, kind, asked, [*seeds], [*reached], [*episodes], places))
+  return rows
 
 
 def same_as(row: Row, others: Sequence[Row]) -> Row | None:

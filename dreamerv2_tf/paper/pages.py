@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 import csv
-import importlib.util
 import io
 import json
 import pathlib
@@ -26,11 +25,8 @@ def check(outdir: pathlib.Path) -> None:
   """Refuses to begin what could not be written.
 
   Raises:
-    ConfigError: matplotlib is missing, or the path is no folder.
+    ConfigError: the path is no folder.
   """
-  if importlib.util.find_spec('matplotlib') is None:
-    raise ConfigError(
-        "Pictures need the package matplotlib: pip install '.[results]'")
   if outdir.exists() and not outdir.is_dir():
     raise ConfigError(f"--outdir: '{outdir}' is no folder.")
 
@@ -50,7 +46,7 @@ def write(
     OSError: one can not be written.
   """
   outdir.mkdir(parents=True, exist_ok=True)
-  pictures = {}
+  pictures: dict[Any, pathlib.Path] = {}
   for one in result['paper']:
     if any(task['rows'] for task in one['tasks'].values()):
       name = _name(one['suite'], one['method'])

@@ -1,6 +1,6 @@
 """The comparison as text: tables of at most 80 columns."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import math
 import textwrap
 from typing import Any
@@ -13,6 +13,7 @@ WIDTH = 80
 FEW = 3  # Tasks whose curves are shown without being asked for.
 SUITES = {ATARI: 'Atari', 'dmc': 'DeepMind Control from pixels'}
 OTHERS = {'rainbow': 'Rainbow', 'iqn': 'IQN', 'c51': 'C51', 'dqn': 'DQN'}
+KINDS = {'running': 'now'}  # Short names of checkpoints.
 ABSENT = '-'
 
 
@@ -151,12 +152,16 @@ def _ends(tasks):
 def _curve(rows):
   names = [x for x in OTHERS if any(x in row['others'] for row in rows)]
   head = ['frames', 'yours', '95 %', 'seeds', 'paper', 'std', 'apart']
-  head += [OTHERS[x] for x in names[:2]]
-  yield from table(head, [[
-      frames(row['frames']), number(row['yours']), span(row['ci95']),
-      str(len(row['seeds'])), number(row['paper']), number(row['paper_std']),
-      apart(row['distance']),
-      *(number(row['others'].get(x)) for x in names[:2])] for row in rows], 0)
+  for count in 2, 1, 0:  # Other methods, as many as fit.
+    shown = [*table(head + [OTHERS[x] for x in names[:count]], [[
+        frames(row['frames']), number(row['yours']), span(row['ci95']),
+        str(len(row['seeds'])), number(row['paper']), number(row['paper_std']),
+        apart(row['distance']),
+        *(number(row['others'].get(x)) for x in names[:count])]
+        for row in rows], 0)]
+    if max(map(len, shown)) <= WIDTH:
+      break
+  yield from shown
 
 
 def _aggregates(entry, suite):
@@ -187,7 +192,7 @@ def aggregate_title(entry: Mapping[str, Any], suite: str) -> str:
 
 def aggregate_cells(scores: Mapping[str, Any]) -> Iterator[list[str]]:
   """Yields the name of each aggregate, yours, the paper's, and intervals."""
-  forms = {
+  forms: dict[str, Callable[[Any], str]] = {
       'ci95': span, 'paper': number, 'paper_ci95': span, 'paper_all': number}
   for name, value in scores['yours'].items():
     yield [name, number(value), *(
@@ -244,7 +249,8 @@ def _road(road):
   yield from table(
       ['', '', 'steps', '', 'seeds', 'return', '95 %', 'crash', 'm/s'], [[
           mark(row), cut(row['method'], 26), thousands(row['steps']),
-          row['kind'][:4], str(len(row['seeds'])), number(row['return']),
+          KINDS.get(row['kind'], row['kind']), str(len(row['seeds'])),
+          number(row['return']),
           '{:.1f} to {:.1f}'.format(*row['return_ci95']),
           share(row['crash_rate']),
           ABSENT if row['speed'] is None else f"{row['speed']:.1f}"]

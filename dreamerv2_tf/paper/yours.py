@@ -84,12 +84,13 @@ def published_task(
     factor = 1
   suite, _, name = task.partition('_')
   name = SPELLED.get(name, name)
-  known = {
-      ATARI: published.games, DMC: lambda: {
-          x: 0 for x in published.dmc() if not x.startswith('ALL')} | {
-          'humanoid_walk': 0}}
-  return (suite, name, factor) if suite in known and (
-      name in known[suite]()) else None
+  known: set[str] = set()
+  if suite == ATARI:
+    known = {*published.games()}
+  elif suite == DMC:
+    known = {'humanoid_walk', *(
+        x for x in published.dmc() if not x.startswith('ALL'))}
+  return (suite, name, factor) if name in known else None
 
 
 def read(

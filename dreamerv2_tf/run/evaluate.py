@@ -181,5 +181,7 @@ def _text(record, written):
   if record['speed_mean'] is not None:
     lines.append(f"Speed         {record['speed_mean']:.1f} m/s")
   if written:
-    lines.append(f"Written to    {' and '.join(written)}")
+    *others, last = written
+    lines.append(
+        f"Written to    {', '.join(others)}{' and ' * bool(others)}{last}")
   return '\n'.join(lines)

@@ -119,7 +119,7 @@ def pictures(
              else {'value': ''} if 'value' in film[1].look else {})}
       text, color = _outcome(number, time, crash, shot.row, done)
       yield hud.above(
-          picture, *(_side_by_side(views, width) if views else ()),
+          picture, *_side_by_side(views, width),
           hud.dashboard(width, list(values.items()), [
               1.7 if name == 'action' else 1 for name in values]),
           hud.line(width, note, text, right_color=color))
@@ -179,7 +179,7 @@ def _views(row, look):
 
 def _side_by_side(views, width):
   """Returns rows of pictures, two beside one another, that fill a width."""
-  room = (width - hud.MARGIN) // 2
+  room = (width - hud.MARGIN) // 2 - 2  # Frames are a pixel wide.
   panels = []
   for title, image in views.items():
     image = hud.picture(image)

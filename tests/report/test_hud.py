@@ -92,5 +92,6 @@ def test_pictures_lie_above_and_beside_one_another():
 def test_a_title_hides_no_pixel():
   frame = solid(5, 60, 9)
   got = hud.titled(frame, 'observation')
-  np.testing.assert_array_equal(got[-5:], frame)
-  assert got.shape == (27, 60, 3) and (got[:22] != hud.BACK).any()
+  np.testing.assert_array_equal(got[-6:-1, 1:-1], frame)
+  assert got.shape == (29, 62, 3) and (got[:22] != hud.BACK).any()
+  assert (got[22] == hud.FRAME).all() and (got[22:, 61] == hud.FRAME).all()

@@ -59,7 +59,8 @@ def make(
     env.close()
     raise ConfigError(
         f"Write the task as 'highway_{name}', which knows its image layout.")
-  if render and env.render_mode != 'rgb_array':
+  modes = env.metadata.get('render_modes') or ['rgb_array']
+  if render and (env.render_mode != 'rgb_array' or 'rgb_array' not in modes):
     raise _blind(task)
   return Env(
       env, task, Adapter(env.observation_space, scale=scale),
