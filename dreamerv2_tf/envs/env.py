@@ -97,6 +97,11 @@ class Env:
     """The innermost environment, as it was made."""
     return self._env.unwrapped
 
+  @property
+  def spec(self) -> gym.envs.registration.EnvSpec | None:
+    """What Gymnasium knows of it, the limit of an episode, for example."""
+    return self._env.spec
+
   def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
     """Begins an episode and returns its first row: reward 0, `is_first`.
 
