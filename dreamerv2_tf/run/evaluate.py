@@ -153,6 +153,13 @@ def _text(record, written):
     lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")
   if record['speed_mean'] is not None:
     lines.append(f"Speed         {record['speed_mean']:.1f} m/s")
+  if 'crafter_score' in record:
+    reached = [
+        f'{name} {100 * rate:.0f} %'
+        for name, rate in record['achievements'].items() if rate]
+    lines.append(
+        f"Crafter score {record['crafter_score']:.2f} %, of {len(record['achievements'])} achievements: "
+        + (', '.join(reached) or 'none'))
   if written:
     lines.append(f"Written to    {' and '.join(written)}")
   return '\n'.join(lines)

@@ -124,7 +124,12 @@ class World(gym.Env):
 
   def render(self) -> np.ndarray:
     """Returns the picture of a video, [H, W, 3] uint8."""
-    return self._world.render(np.array(FILM))
+    # Drawing the night draws from the random numbers of the world.
+    random = self._world._world.random
+    state = random.get_state()
+    picture = self._world.render(FILM)
+    random.set_state(state)
+    return picture
 
 
 def _ordered(base):

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ...errors import ConfigError, EnvError, brief
+from ...errors import ConfigError, EnvError, NonFiniteError, brief
 from ..env import Env
 from ..observations import Adapter
 from .common import check_keys, missing, to_plain, unknown
@@ -147,10 +147,18 @@ class Control(gym.Env):
   def step(
       self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool,
                                          dict]:
-    """Acts, several times; a discount of 0 is terminal."""
+    """Acts, several times; a discount of 0 is terminal.
+
+    Raises:
+      NonFiniteError: the simulation is unstable.
+    """
+    from dm_control.rl.control import PhysicsError
     total = 0.0
     for _ in range(self._repeat):
-      result = self._env.step(action)
+      try:
+        result = self._env.step(action)
+      except PhysicsError as error:
+        raise NonFiniteError(brief(error)) from error
       total += result.reward or 0.0
       if result.last():
         break
@@ -186,7 +194,7 @@ def _load(task, name, config, draws):
     raise missing(task, error, extra='dmc') from None
   except Exception as error:  # Its renderer, whatever that raises.
     raise EnvError(
-        f"Environment '{task}': {NO_PICTURES.format(brief(error))}") from error
+        f"Environment '{task}': {NO_PICTURES.format(brief(error).rstrip('.'))}") from error
   name = ALIASES.get(name, name)
   if name not in known:
     raise unknown(task, name, known, 'tasks', everything=False)
@@ -222,7 +230,7 @@ def _check_pictures(task, env):
           f"'dmc_camera' is {env._camera}, but '{task}' has the cameras 0 to "
           f'{cameras - 1}; -1 is the one of the original.') from None
     raise EnvError(
-        f"Environment '{task}': {NO_PICTURES.format(brief(error))}") from error
+        f"Environment '{task}': {NO_PICTURES.format(brief(error).rstrip('.'))}") from error
   if picture.min() == picture.max():
     raise EnvError(
         f"Environment '{task}': "
