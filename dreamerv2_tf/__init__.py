@@ -4,7 +4,8 @@
     agent = dv2.load('highway_kinematics')  # Or the folder of a run.
     action, state = agent.act(obs, state)
 
-TensorFlow is imported at the first use of `load`, `train` or `evaluate`.
+TensorFlow is imported at the first use of `load`, `train`, `evaluate` or
+`dream`.
 """
 
 import importlib
@@ -27,7 +28,9 @@ _HOMES = {
     'StorageError': ('errors', False),
     'configs': ('config', False),
     'defaults': ('config', False),
+    'dream': ('dreams.interface', True),
     'evaluate': ('evaluation', True),
+    'export': ('api', True),
     'load': ('api', True),
     'resolve': ('config', False),
     'train': ('api', True),

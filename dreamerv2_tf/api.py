@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import copy
 import functools
 import inspect
+import os
 import pathlib
 import signal
 import sys
@@ -18,16 +19,17 @@ from . import config as configlib
 from . import envs, pretrained
 from .agent import Agent
 from .config import Config, resolve
-from .errors import ConfigError, Interrupted, plainly
+from .errors import ConfigError, Interrupted, StorageError, plainly
 from .evaluation import Scores, evaluate
 from .run import environments, events, loading
+from .run import export as exporting
 from .run import train as training
 from .run import trust as trustlib
 from .run.events import Callback, Event
 
 __all__ = [
-    'Callback', 'Config', 'Event', 'Scores', 'evaluate', 'load', 'resolve',
-    'train']
+    'Callback', 'Config', 'Event', 'Scores', 'evaluate', 'export', 'load',
+    'resolve', 'train']
 
 
 def __getattr__(name: str) -> Any:
@@ -61,13 +63,55 @@ def load(
     StateError: no such checkpoint, or it does not fit the environment.
     EnvError: the environment can not be built.
   """
-  folder = pretrained.locate(logdir)
+  return _load(pretrained.locate(logdir), checkpoint, env, overrides, trust)[0]
+
+
+def _load(folder, checkpoint, env, overrides, trust):
+  """Returns the agent, its configuration and its step."""
   if env is not None and (folder / 'config.yaml').is_file():
     config = Config.load(folder / 'config.yaml')
     env = envs.wrap(env, **config.taken_by(envs.wrap))
-  agent, _, _ = loading.load_agent(
-      folder, checkpoint, overrides, env, trust)
-  return agent
+  return loading.load_agent(folder, checkpoint, overrides, env, trust)
+
+
+@plainly
+def export(
+    logdir: str | os.PathLike, folder: str | os.PathLike,
+    checkpoint: str = 'latest', *, env: gym.Env | None = None,
+    name: str | None = None, scores: Scores | None = None,
+    dtype: str = 'float16', trust: bool = False) -> pathlib.Path:
+  """Writes a folder with the agent of a run, small, to copy or to publish.
+
+  It holds settings, weights without optimizer, and a model card; `load` takes
+  it wherever it lies.
+
+  Args:
+    logdir, checkpoint, env, trust: see `load`.
+    folder: where to write; new or empty.
+    name: of the agent in the card; None: that of the folder.
+    scores: of `evaluate`, for the card; None: of the evaluation of this
+      checkpoint in the run folder that has the most episodes, if there is one.
+    dtype: type in which weights are stored, or float32.
+
+  Returns:
+    The folder.
+
+  Raises:
+    ConfigError: see `load`; the folder is not empty.
+    StateError, EnvError: see `load`.
+    StorageError: the folder can not be written.
+  """
+  source = pretrained.locate(logdir)
+  target = pathlib.Path(folder).expanduser().absolute()
+  agent, config, step = _load(source, checkpoint, env, (), trust)
+  record = scores.record if scores else exporting.find_record(source, step)
+  try:
+    exporting.write(
+        target, agent, config, step, name=name or target.name, record=record,
+        dtype=dtype)
+  except OSError as error:
+    raise StorageError(f'Can not write {target}: {error.strerror}.') from error
+  return target
 
 
 @plainly

@@ -4,24 +4,17 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-import functools
 import inspect
-import logging
 import os
 import re
 from typing import Any
 
-from . import files, schema, yamlfile
+from . import files, renames, schema, yamlfile
 from .errors import ConfigError, plainly
 from .flags import chunks, of_script, split, value_of_flag
 from .presets import presets
 from .schema import Key, suggest
 from .settings import KEYS, OPEN, is_open
-
-log = logging.getLogger(__name__)
-
-# Keys and groups that former versions stored under other names: old to new.
-RENAMED: dict[str, str] = {}
 
 
 class Config(Mapping):
@@ -196,10 +189,25 @@ class Config(Mapping):
     Raises:
       ConfigError: no such file, no valid YAML or wrong type.
     """
-    data = yamlfile.read(path)
+    return cls.restore(yamlfile.read(path), path)
+
+  @classmethod
+  def restore(
+      cls, data: Mapping[str, Any], path: str | os.PathLike,
+      warn: bool = True) -> 'Config':
+    """Returns stored settings over the defaults, as `load` does.
+
+    Args:
+      data: content of a file of `save`.
+      path: of the file, for messages.
+      warn: of keys that only another version knows.
+
+    Raises:
+      ConfigError: wrong type.
+    """
     config = Config(presets()['defaults'])
     try:
-      return config.update(_followed(config, data, path))
+      return config.update(renames.known(data, config.flat, path, warn))
     except ConfigError as error:
       raise ConfigError(f'{path}: {error}') from None
 
@@ -289,27 +297,6 @@ def parse(
     else:
       overrides += chunk
   return Config(options), names, overrides
-
-
-@functools.cache
-def _tell_once(text):
-  log.warning('%s', text)
-
-
-def _followed(config, data, path):
-  """Returns the stored keys that there are, under their names of now."""
-  result, names = {}, config.flat
-  for key, value in yamlfile.leaves(data):
-    for old, new in RENAMED.items():
-      if key == old or key.startswith(f'{old}.'):
-        key = new + key[len(old):]
-    if is_open(key) or any(x == key or x.startswith(f'{key}.') for x in names):
-      result[key] = value
-    else:
-      _tell_once(
-          f"{path}: left out '{key}: {schema.show(value)}', a key that this "
-          f'version does not know.{suggest(key, names)}')
-  return result
 
 
 def _insert(data, key, value):

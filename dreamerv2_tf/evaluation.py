@@ -55,6 +55,16 @@ class Scores:
   length: float
   speed: float | None
 
+  @property
+  def record(self) -> dict[str, Any]:
+    """The means under the names that `dreamerv2 eval --json` has."""
+    return {
+        'return_mean': self.mean, 'return_std': self.std,
+        'return_ci95': list(self.interval) if self.interval else None,
+        'length_mean': self.length, 'crash_rate': self.crash_rate,
+        'success_rate': self.success_rate, 'speed_mean': self.speed,
+        'episodes': len(self), 'seed': self.seed}
+
   def __len__(self) -> int:
     return len(self.returns)
 

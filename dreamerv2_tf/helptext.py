@@ -13,7 +13,9 @@ from .settings import GROUPS, KEYS
 def entries(flags: Mapping[str, tuple[Any, str]]) -> list[str]:
   """Returns the help of the flags that `parse` takes, one entry each."""
   return [
-      entry(f'--{name}', text, None if default is False else default)
+      entry(
+          f'--{name}', text,
+          None if default is False or default == () else default)
       for name, (default, text) in flags.items()]
 
 

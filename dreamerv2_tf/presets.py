@@ -1,6 +1,8 @@
 """The presets of configs.yaml: what each changes, and what it is for."""
 
 from collections.abc import Mapping
+import copy
+import functools
 import pathlib
 import re
 from typing import Any
@@ -31,6 +33,16 @@ def presets() -> dict[str, dict[str, Any]]:
       there is not, or on itself.
   """
   path = source()
+  try:
+    changed = path.stat().st_mtime_ns
+  except OSError:
+    changed = 0  # `read` says what is wrong.
+  return copy.deepcopy(_read(path, changed))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path, _):
+  """Reads the presets, anew only where the file has changed."""
   data = yamlfile.read(path)
   try:
     return {name: _changes(data, name) for name in data}

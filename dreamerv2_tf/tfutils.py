@@ -102,16 +102,24 @@ def compute_dtype(precision: int | str) -> tf.DType:
   """Returns the dtype in which networks compute: float32, float16, bfloat16.
 
   Args:
-    precision: the configuration's `precision`: 32, 16 or bf16.
+    precision: the configuration's `precision`: 32, 16, bf16 or auto.
 
   Raises:
     ConfigError: another value.
   """
   try:
-    return PRECISIONS[str(precision)]
+    return PRECISIONS[str(settled(precision))]
   except KeyError:
     raise ConfigError(
-        f"precision must be 32, 16 or bf16 but is '{precision}'.") from None
+        f"precision must be 32, 16, bf16 or auto but is '{precision}'."
+    ) from None
+
+
+def settled(precision: int | str) -> int | str:
+  """Returns what `auto` stands for on this machine; other values as given."""
+  if precision == 'auto':
+    return 16 if has_gpu() else 32
+  return precision
 
 
 def scan(fn: Callable, inputs: Any, start: Any) -> Any:

@@ -50,6 +50,11 @@ def main(
   return 0
 
 
+def say(text: str) -> None:
+  """Says at once what is done now; results go to the standard output."""
+  print(text, file=sys.stderr, flush=True)
+
+
 def parse(flags: Flags, arguments: Sequence[str]) -> Config:
   """Reads flags of a script that takes nothing else.
 

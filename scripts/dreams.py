@@ -70,17 +70,22 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
       short.
     StateError, EnvError: see `dreamerv2 eval`.
   """
-  from dreamerv2_tf.run import environments, loading
+  from dreamerv2_tf.run import environments, evaluator, loading
   folder = pathlib.Path(os.path.expanduser(options.logdir))
+  command.say('Starting TensorFlow ...')
   agent, config, step = loading.load_agent(
       folder, options.checkpoint, overrides, trust=options.trust)
   if not agent.world_model.heads['decoder'].cnn_keys:
     raise ConfigError(f'{folder} predicts no image.')
   key = agent.world_model.heads['decoder'].cnn_keys[0]
   seeds = range(options.seed, options.seed + options.episodes)
-  with environments.make_evaluator(config, config.envs) as evaluator:
+  command.say(f'Driving {len(seeds)} scenarios ...')
+  with environments.make_evaluator(
+      config, config.envs,
+      progress=evaluator.show_progress(len(seeds))) as play:
     policy = functools.partial(agent.policy, mode='eval')
-    episodes, _ = evaluator(policy, seeds)
+    episodes, _ = play(policy, seeds)
+  command.say('Predicting ...')
   context = agent.world_model.CONTEXT
   length = context + max(options.steps)
   pairs = [
@@ -155,7 +160,10 @@ def compare(
 def _work(arguments):
   options, overrides = parse(arguments)
   result = measure(options, overrides)
-  return _table(result) + [json.dumps(result)] * options.json
+  lines = _table(result)
+  if not any(x for x in result['dream']['recall'].values()):
+    lines += ['', 'The model shows no car: it has learned too little so far.']
+  return lines + [json.dumps(result)] * options.json
 
 
 def _table(result):

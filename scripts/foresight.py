@@ -78,6 +78,7 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
   """
   from dreamerv2_tf.run import environments, evaluator, loading
   folder = pathlib.Path(os.path.expanduser(options.logdir))
+  command.say('Starting TensorFlow ...')
   agent, config, step = loading.load_agent(
       folder, options.checkpoint, overrides, trust=options.trust)
   if not config.pred_discount:
@@ -85,10 +86,12 @@ def measure(options: Config, overrides: Sequence[str]) -> dict[str, Any]:
   make = functools.partial(
       envlib.make, config.task, **config.taken_by(envlib.make))
   seeds = range(options.seed, options.seed + options.episodes)
+  command.say(f'Driving {len(seeds)} scenarios ...')
   with environments.make_evaluator(
       config, config.envs, make,
       progress=evaluator.show_progress(len(seeds))) as play:
     episodes, _ = play(Mixture(agent, agent.act_space, options), seeds)
+  command.say('Predicting ...')
   parts = [
       predictions(agent, pad(episodes[i:i + ROWS]), options)
       for i in range(0, len(episodes), ROWS)]

@@ -12,7 +12,6 @@ from the preset of today. Runs that differ in their seed alone share a row.
 """
 
 from collections.abc import Mapping, Sequence
-import importlib.util
 import json
 import os
 import pathlib
@@ -54,7 +53,7 @@ def parse(arguments: Sequence[str]) -> Config:
   """Returns the values of FLAGS.
 
   Raises:
-    ConfigError: a flag is wrong, a folder is missing, or matplotlib is.
+    ConfigError: a flag is wrong, or a folder is missing.
   """
   options = command.parse(FLAGS, arguments)
   for folder in options.indir:
@@ -64,9 +63,6 @@ def parse(arguments: Sequence[str]) -> Config:
     if options[name] < 1:
       raise ConfigError(
           f"'{name}' must be at least 1 but is {options[name]}.")
-  if importlib.util.find_spec('matplotlib') is None:
-    raise ConfigError(
-        "Plots need the package matplotlib: pip install '.[results]'")
   return options
 
 
@@ -110,8 +106,8 @@ def write(
     files.write_text(data, dump(rows, stats, against))
     files.write_text(
         table, '\n'.join(page(task, rows, stats, against, scenarios)))
-    plot(rows, levels, STEPS, steps)
-    plot(rows, levels, TIME, time)
+    plot(task, rows, levels, STEPS, steps)
+    plot(task, rows, levels, TIME, time)
   return written
 
 

@@ -21,7 +21,6 @@ import sys
 from typing import Any
 
 import command
-import drive_gif
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import envs, files, flags
@@ -108,7 +107,7 @@ def write(options: Config) -> pathlib.Path:
     StateError, EnvError: see `dreamerv2 eval`.
     OSError: the disk is full or the folder not writable.
   """
-  from dreamerv2_tf.report import video
+  from dreamerv2_tf.dreams import show
   from dreamerv2_tf.run import loading, weights
   folder = pathlib.Path(os.path.expanduser(options.logdir))
   agent, config, step = loading.load_agent(
@@ -126,11 +125,10 @@ def write(options: Config) -> pathlib.Path:
     weights.save(temp, agent, options.dtype)
     files.write_text(temp / weights.CARD, json.dumps(card, indent=2) + '\n')
     agent, config, _ = loading.load_agent(temp, trust=options.trust)
-    shown = Config({k: v for k, (v, _) in drive_gif.FLAGS.items()})
     try:
-      frames, fps = drive_gif.film(
-          agent, config, shown.update({'seed': options.scenario}))
-      video.save_gif(temp / 'drive.gif', frames, fps)
+      show.drive(
+          agent, config, temp / 'drive.gif', f'{options.name}, step {step}',
+          options.scenario)
     except ConfigError as error:
       print(f'No drive.gif: {error}', file=sys.stderr)
     size = (temp / weights.FILE).stat().st_size
@@ -226,9 +224,11 @@ def text(card: Mapping[str, Any], size: int, gif: bool) -> str:
     size: of the weights, bytes.
     gif: there is one.
   """
+  from dreamerv2_tf.run import export
   name = card['name']
   lines = [
-      f'# {name}', '',
+      export.front_matter(name, card['task'], card['evaluations'][0])
+      + f'# {name}', '',
       f"Drives `{card['task']}`; {card['parameters']:,} parameters, "
       f"{size / 1e6:.1f} MB as {card['dtype']}, without optimizer.", '']
   lines += [

@@ -15,6 +15,7 @@ LAYERS = [
     ['errors', 'files'],
     ['schema', 'yamlfile', 'startup'],
     ['settings', 'presets', 'flags'],
+    ['renames'],
     ['config'],
     ['helptext'],
     ['pretrained'],
@@ -34,6 +35,8 @@ LAYERS = [
     ['policy'],
     ['agent'],
     ['run'],
+    ['dreams'],
+    ['doctor'],
     ['evaluation'],
     ['api'],
     ['commands'],
@@ -54,8 +57,8 @@ FORBIDDEN = {
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
-    'flags', 'config', 'helptext', 'pretrained', 'report', 'curves', 'paper',
-    'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
+    'flags', 'renames', 'config', 'helptext', 'pretrained', 'report', 'curves',
+    'paper', 'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}
@@ -147,7 +150,7 @@ def test_the_walk_sees_imports():
   assert {'run', 'config', 'errors'} <= set(own_imports(path))
   assert set(own_imports(PACKAGE / 'config.py')) == {
       'files', 'schema', 'yamlfile', 'errors', 'presets', 'settings',
-      'flags'}
+      'flags', 'renames'}
 
 
 @pytest.mark.parametrize('path', MODULES, ids=module_id)

@@ -27,6 +27,14 @@ def make():
   return toys.Counter(length=6)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def exact():
+  """Lets this process be as it was, after runs that are exact."""
+  yield
+  from tensorflow.python.framework import config
+  config.disable_op_determinism()
+
+
 class Recorder(dv2.Callback):
   """Notes what it is told, by kind."""
 

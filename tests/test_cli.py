@@ -88,12 +88,12 @@ def test_eval_passes_its_flags_and_overrides(calls, stored):
   assert cli.main(['eval', str(stored)]) == 0
   defaults = dict(
       episodes=100, seed=10000, checkpoint='latest', json=False, video=None,
-      envs=None, overrides=[], trust=False, keep=True)
+      video_episodes=1, envs=None, overrides=[], trust=False, keep=True)
   assert calls[0] == ((str(stored),), defaults)
   assert calls[2] == calls[0]
   assert calls[1] == ((str(stored),), dict(
       episodes=10, seed=3, checkpoint='best', json=True, video='a.gif', envs=2,
-      trust=True, keep=True,
+      video_episodes=1, trust=True, keep=True,
       overrides=['--env.config.lanes_count', '4', '--precision=32']))
 
 
@@ -116,7 +116,7 @@ def test_a_run_of_no_task_is_not_begun(
 
 @pytest.mark.parametrize('arguments, message', [
     (['trian'], "Unknown command 'trian'. Did you mean 'train'?"),
-    (['walk'], 'Commands: train, eval; dreamerv2 --help tells more.'),
+    (['walk'], 'Commands: train, eval, dream, plot, compare, doctor; drea'),
     (['help', 'evl'], "Unknown command 'evl'. Did you mean 'eval'?"),
     (['evaluate'], "Unknown command 'evaluate'. Did you mean 'eval'?"),
     (['train', 'highway'], "Unexpected argument 'highway'"),
@@ -397,7 +397,7 @@ def test_a_signal_while_tensorflow_is_imported_ends_the_process_at_once(python):
       '    with startup.importing_tensorflow(lambda: 15):\n'
       '      begun.wait()\n'
       'run.train = train\n'
-      'cli.main(["--logdir", "a", "--task", "gym_A-v0"])\n')
+      'cli.main(["--logdir", "a", "--configs", "debug"])\n')
   result = python('-c', program)
   assert result.returncode == 75
   assert result.stderr == (

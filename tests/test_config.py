@@ -4,12 +4,14 @@ import pickle
 import pytest
 
 from dreamerv2_tf import config as configlib
+from dreamerv2_tf import renames
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import ConfigError
 
 PRESETS = [
-    'defaults', 'highway', 'highway_kinematics', 'atari', 'atari_paper',
-    'atari_small', 'crafter', 'dmc_vision', 'dmc_proprio', 'minatar', 'debug']
+    'defaults', 'highway', 'highway_kinematics', 'small', 'atari',
+    'atari_paper', 'atari_small', 'crafter', 'dmc_vision', 'dmc_proprio',
+    'minatar', 'debug']
 
 
 def test_attribute_item_and_dotted_access_agree():
@@ -75,6 +77,7 @@ def test_mappings_within_lists_survive():
     ('task', '1e4', '1e4'),
     ('precision', '32', 32),
     ('precision', 'BF16', 'bf16'),
+    ('precision', 'Auto', 'auto'),
     ('jit', 'true', True),
     ('jit', 'auto', 'auto'),
     ('expl_behavior', 'plan2explore', 'Plan2Explore'),
@@ -115,7 +118,7 @@ def test_lists_and_bare_flags():
     (['--deterministic', '1'], "True or False but is '1'"),
     (['--render_size', '84', 'x'], "'render_size' must be a whole number"),
     (['--render_size', '84'], 'a height and a width but is 84'),
-    (['--precision', '64'], 'must be one of 16, 32, bf16 but is '),
+    (['--precision', '64'], 'must be one of auto, 16, 32, bf16 but is '),
     (['--expl_behavior', 'Plan2Explor'], "Did you mean 'Plan2Explore'"),
     (['--actor_ent', 'linear(1,2)'], 'must be a number or linear'),
     (['--actor_ent', 'linear(1,2,0)'], 'must be a number or linear'),
@@ -294,8 +297,19 @@ def test_keys_of_other_versions_are_left_out(tmp_path, caplog):
   assert len(caplog.records) == 5
 
 
+def test_keys_that_did_nothing_go_without_a_word(
+    tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(renames, 'DROPPED', {'old': 0.5})
+  path = tmp_path / 'config.yaml'
+  path.write_text('old: 0.5\n')
+  assert Config.load(path) == resolve() and not caplog.records
+  path.write_text('old: 0.25\n')
+  assert Config.load(path) == resolve()
+  assert "left out 'old: 0.25'" in caplog.text
+
+
 def test_renamed_keys_are_followed(tmp_path, caplog, monkeypatch):
-  monkeypatch.setattr(configlib, 'RENAMED', {
+  monkeypatch.setattr(renames, 'RENAMED', {
       'random_seed': 'seed', 'memory': 'replay', 'net.size': 'rssm.deter'})
   path = tmp_path / 'config.yaml'
   path.write_text(

@@ -150,7 +150,7 @@ def test_the_text_has_what_is_known():
     (3, {}, 'or a task name such as gym_CartPole-v1, but got 3'),
     ('gym_CartPole-v1', {}, 'The agent does not fit the environment'),
     ('CartPole-v1', {}, "Did you mean 'gym_CartPole-v1'"),
-    (toys.Image, {}, 'it was trained on Box(-inf, inf, (3,), float32), the env'),
+    (toys.Image, {}, 'was trained on Box(-inf, inf, (3,), float32), the env'),
     (lambda: toys.Counter(actions=3), {}, "'Discrete(2)'"),
     (lambda: None, {}, 'got None')])
 def test_wrong_arguments_are_one_error_that_says_what_to_do(

@@ -75,7 +75,7 @@ def test_ranges(rule, text, inside, outside):
     ('kl.forward', 'True or False'),
     ('loss_scales.kl', 'a finite number'),
     ('task', 'text'),
-    ('precision', 'one of 16, 32, bf16'),
+    ('precision', 'one of auto, 16, 32, bf16'),
     ('render_size', 'a list, each element a whole number of at least 1'),
     ('env.obs_scale', 'a finite number above 0, or a list of them'),
     ('env.config', 'a group that takes any key'),

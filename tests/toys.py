@@ -1,7 +1,7 @@
 """Toy Gymnasium environments: deterministic, quick, and broken on demand.
 
 With this folder on the path they are the tasks `gym_toys:Counter-v0`,
-`gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Names-v0`,
+`gym_toys:Blind-v0`, `gym_toys:Dark-v0`, `gym_toys:Image-v0`, `gym_toys:Dict-v0`, `gym_toys:Names-v0`,
 `gym_toys:Continuous-v0`, `gym_toys:Fault-v0` and `gym_toys:Plan-v0`; keys of
 `env.config` are their constructor arguments.
 """
@@ -64,6 +64,26 @@ class Counter(gym.Env):
 
   def render(self):
     return np.full((8, 12, 3), self.count, np.uint8)
+
+
+class Blind(Counter):
+  """Shows itself on a screen alone."""
+
+  metadata = {'render_modes': ['human'], 'render_fps': 5}
+
+  def render(self):
+    return None
+
+
+class Dark(Counter):
+  """Knows nothing of rendering."""
+
+  metadata = {}
+
+  def __init__(self, length=5):
+    super().__init__(length=length)
+
+  render = gym.Env.render
 
 
 class Image(Counter):
@@ -337,7 +357,7 @@ class Sloppy(Counter):
     return self.observe(), None, 0, 'no', []
 
 
-for _cls in (Counter, Image, Dict, Names, Continuous, Dice, Board, Keys, Fault,
-             Family, Plan, Nomad, Old, Sloppy):
+for _cls in (Counter, Blind, Dark, Image, Dict, Names, Continuous, Dice, Board,
+             Keys, Fault, Family, Plan, Nomad, Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

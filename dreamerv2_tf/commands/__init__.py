@@ -20,6 +20,18 @@ COMMANDS = {
     'eval': (
         'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
         '--pretrained highway_kinematics --video drive.gif'),
+    'dream': (
+        'dream', 'Show what the world model dreams, and what if one did else.',
+        '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
+    'plot': (
+        'plot', 'Draw learning curves of runs, of any metric.',
+        '~/logdir --yaxis eval_return --outdir plots'),
+    'compare': (
+        'compare', "Set runs beside the paper's numbers and this package's.",
+        '~/logdir'),
+    'doctor': (
+        'doctor', 'Say whether a run would work here, how fast and how long.',
+        '--configs small'),
 }
 
 

@@ -1,14 +1,16 @@
 """The agent that a command is about: of a run, or one of this package."""
 
+from collections.abc import Sequence
 import os
 import pathlib
 import re
 from typing import Any
 
-from .. import pretrained
+from .. import flags, pretrained
 from ..config import Config
 from ..errors import ConfigError
 from ..schema import suggest
+from ..settings.run import LOGGING, REPLAY, TRAINING
 
 MOST_RUNS = 5  # In a message.
 CHECKPOINT = 'latest'
@@ -63,6 +65,27 @@ def _run(logdir):
       'run as --logdir.'
       + f" There is one in {', '.join(runs)}." * bool(runs)
       + f' Did you mean --pretrained {logdir}?' * known)
+
+
+def check_effect(
+    config: Config, overrides: Sequence[str], what: str) -> None:
+  """Refuses settings of the training alone, which would change nothing.
+
+  Args:
+    config: of a run.
+    overrides: command line words that change it.
+    what: they do not change, with a hint.
+
+  Raises:
+    ConfigError: there are some.
+  """
+  training = {'steps', *TRAINING, *REPLAY, *LOGGING}
+  for chunk in flags.chunks(overrides):
+    name, _ = flags.split(chunk)
+    if training.issuperset(config.match(name)):
+      raise ConfigError(
+          f"'{name}' is a setting of the training and changes nothing in "
+          f'{what}.')
 
 
 def near(path: pathlib.Path) -> list[str]:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from .. import config as configlib
-from .. import flags, helptext, pretrained, startup
+from .. import helptext, pretrained, startup
 from ..config import Config
 from ..errors import ConfigError
-from ..settings.run import LOGGING, REPLAY, TRAINING
 from . import agents, leading
 
 FLAGS = {
@@ -14,7 +13,10 @@ FLAGS = {
     'episodes': (100, 'Episodes to run.'),
     'seed': (10000, 'Seed of the first episode; the next has the next seed.'),
     'json': (False, 'Print one JSON object on the last line.'),
-    'video': ('', 'Write a GIF of an episode to this file.'),
+    'video': (
+        '', 'Film the first episode into this .gif or .mp4. With {seed} in its '
+        'name, one file for each episode filmed.'),
+    'video-episodes': (1, 'How many episodes to film.'),
     'envs': (0, 'Environments that run at the same time; 0: as in training.'),
     'debug': (False, 'Print the traceback of any error.'),
 }
@@ -37,27 +39,18 @@ def run(words: Sequence[str]) -> int | None:
   logdir = agents.folder('eval', options)
   config = Config.load(logdir / 'config.yaml')
   configlib.resolve((), overrides, config, flags=(*FLAGS,))
-  _check_effect(config, overrides)
+  agents.check_effect(
+      config, overrides,
+      'an evaluation. Length and scenarios: --episodes, --seed')
   startup.prepare()
   from ..run import evaluate
   return evaluate.run(
       str(logdir), episodes=options.episodes, seed=options.seed,
       checkpoint=options.checkpoint, json=options.json,
-      video=options.video or None, envs=options.envs or None,
+      video=options.video or None,
+      video_episodes=options['video-episodes'], envs=options.envs or None,
       overrides=overrides, trust=options.trust,
       keep=pretrained.HERE not in logdir.resolve().parents)
-
-
-def _check_effect(config, overrides):
-  """Refuses settings of the training alone, which would change nothing."""
-  training = {
-      'steps', *TRAINING, *REPLAY, *LOGGING}
-  for chunk in flags.chunks(overrides):
-    name, _ = flags.split(chunk)
-    if training.issuperset(config.match(name)):
-      raise ConfigError(
-          f"'{name}' is a setting of the training and changes nothing in an "
-          'evaluation. Length and scenarios: --episodes, --seed.')
 
 
 def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:

@@ -34,10 +34,11 @@ def run(words: Sequence[str]) -> int | None:
       presets, overrides, base, flags=('configs', *FLAGS))
   if not (presets or base):
     _check_task(overrides)
+    print(_hint(config.task), file=sys.stderr)
   logdir = config.logdir
   if not logdir:
-    now = f'{datetime.datetime.now():%Y%m%dT%H%M%S}'
-    logdir = f'~/logdir/{files.safe_name(config.task)}/{now}'
+    task = files.safe_name(config.task)
+    logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
   startup.prepare()
   from ..run import train, trust
@@ -98,6 +99,17 @@ def _check_task(overrides):
   runs = agents.near(folder)
   near = f" There is one in {', '.join(runs)}." if runs else ''
   raise ConfigError(f'No run in {folder}.{near} {advice}')
+
+
+def _hint(task):
+  """Returns which presets fit a task for which none was given."""
+  fit = (
+      'highway_kinematics or highway fits the roads of highway-env'
+      if task.startswith('highway_') else
+      'small learns small tasks within minutes')
+  return (
+      'No --configs: these are the settings of the original, for days of a '
+      f'GPU. On a CPU, --configs {fit}.')
 
 
 def _stored(overrides):

@@ -6,13 +6,12 @@ original do, else what its settings are. The settings of the original hold a
 seed that it does not use: there the layout says all.
 """
 
-import logging
+from collections.abc import Callable
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .. import config as configlib
-from .. import files, schema, yamlfile
+from .. import files, renames, schema, yamlfile
 from ..config import Config
 from ..errors import ConfigError
 from . import names, scores
@@ -36,7 +35,9 @@ class Identity(NamedTuple):
   repeat: int | None = None
 
 
-def identify(folder: pathlib.Path, tell, by: str = 'auto') -> Identity:
+def identify(
+    folder: pathlib.Path, tell: Callable[[str], Any],
+    by: str = 'auto') -> Identity:
   """Returns what a run folder is called.
 
   Args:
@@ -72,23 +73,16 @@ def identify(folder: pathlib.Path, tell, by: str = 'auto') -> Identity:
 
 def _by_settings(folder, stored):
   """Names a method by its settings; raises ConfigError where they are odd."""
-  quiet = logging.getLogger(configlib.__name__)
-  quiet.addFilter(_nothing)  # The name tells of keys that are unknown.
-  try:
-    config = Config.load(folder / 'config.yaml')
-  finally:
-    quiet.removeFilter(_nothing)
+  config = Config.restore(  # The name tells of keys that are unknown.
+      stored, folder / 'config.yaml', warn=False)
   history = files.parse_object(files.read(folder / 'run.json'))['history']
+  known = config.flat
   unknown = {
       key: schema.show(value) for key, value in yamlfile.leaves(stored)
-      if key not in config.flat}
+      if key not in known and not renames.idle(key, value)}
   return names.method(
       config, history[0]['argv'],
       [(x['step'], x['changed']) for x in history[1:]], unknown)
-
-
-def _nothing(_):
-  return False
 
 
 def _of_the_original(folder, parts):

@@ -36,7 +36,8 @@ def method(
   Returns:
     Such as 'highway_kinematics (discount 0.9)'.
   """
-  chosen = [x for x in _presets(argv) if x in presets.presets()]
+  known = presets.presets()
+  chosen = [x for x in _presets(argv) if x in known]
   base = configlib.resolve(chosen).update({'task': config.task})
   parts = _shortened(differences(base, config), config)
   for step, pairs in changed:
@@ -72,6 +73,8 @@ def _presets(argv):
 
 
 def _same(key, old, new):
+  if key == 'precision' and 'auto' in (old, new):  # Runs store what it was.
+    return True
   return _plain(key, old) == _plain(key, new)
 
 

@@ -269,5 +269,5 @@ def _lack(rows, xaxis, yaxis):
     return 'has no metrics yet.'
   if not missing:
     return f'has no row with both {xaxis} and {yaxis}.'
-  rest = ' ...' * (len(known) > SUGGESTED)
-  return f"has no {missing[0]}; it has {', '.join(known[:SUGGESTED])}{rest}."
+  end = ' ...' if len(known) > SUGGESTED else '.'
+  return f"has no {missing[0]}; it has {', '.join(known[:SUGGESTED])}{end}"

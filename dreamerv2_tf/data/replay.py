@@ -230,7 +230,8 @@ class Replay:
     if 'action' in arrays and episode.steps < self._minlen:
       self._reject(
           episode, 'short',
-          f'{episode.steps} steps, replay.minlen is {self._minlen}')
+          f'{episode.steps} steps, replay.minlen is {self._minlen} (to learn '
+          'from all: --replay.minlen 1 --replay.maxlen 0)')
       return False
     try:
       self._library.add(episode, arrays)

@@ -9,13 +9,15 @@ from ..errors import ConfigError
 from ..schema import suggest
 from .actions import Actions, are_actions, check_actions
 from .env import Env
+from .frame import Frame
 from .observations import Adapter
 from .pool import Failure, Pool
 from .suites import ENVPOOL, SUITES
 
 __all__ = [
-    'Actions', 'Adapter', 'Env', 'Failure', 'Pool', 'are_actions', 'check',
-    'check_actions', 'in_order', 'make', 'signature', 'simulator', 'wrap']
+    'Actions', 'Adapter', 'Env', 'Failure', 'Frame', 'Pool', 'are_actions',
+    'check', 'check_actions', 'in_order', 'make', 'signature', 'simulator',
+    'wrap']
 
 
 def make(
@@ -25,7 +27,8 @@ def make(
     atari_noops: int = 30, atari_sticky: float = 0.25,
     atari_full_actions: bool = False, atari_life_done: bool = False,
     atari_ram: bool = False, minatar_partial: bool = False,
-    mode: str = 'train', render: bool | Container[int] = False) -> Env:
+    mode: str = 'train', render: bool | Container[int] = False,
+    smooth: bool = False) -> Env:
   """Makes the environment of a task.
 
   Args:
@@ -42,6 +45,7 @@ def make(
     mode: 'train', or 'eval', which never takes another simulator than
       highway-env, and always has the rewards of Crafter.
     render: collect frames, see Env.
+    smooth: at least 15 frames a second in highway.
 
   Raises:
     ConfigError: unknown task or environment key, unsupported space, or one
@@ -56,6 +60,7 @@ def make(
     _check_simulator(suite)
     build = ENVPOOL[suite]
   own: dict[str, dict[str, Any]] = {
+      'highway': {'smooth': smooth},
       'atari': {
           'size': render_size, 'grayscale': atari_grayscale,
           'noops': atari_noops, 'sticky': atari_sticky,

@@ -1,6 +1,6 @@
 """A Gymnasium environment behind the dict interface of the agent."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 import copy
 import logging
 import math
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DreamerError, EnvError, NonFiniteError, brief
 from .actions import Actions
+from .frame import Frame
 from .observations import Adapter, ApiError
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,16 @@ class Env:
     act_space: {'action': Discrete(n) or Box(-1, 1, (n,), float32)}.
     adapter: maps plain observations to the observation keys of a row.
     fps: float; frames of `frames()` for each second of simulated time.
+    about: `actions`, a list of their names, and `timed`: whether time passes
+      as `fps` says; both for people.
+    shots: function that yields the pictures since the one before, at least
+      one, [H, W, 3] uint8; by default what `render` returns.
     advice: list of sentences that the user should see once.
     outside: observation key -> a sentence, of those outside of their space
       in the last row.
     own_random: bool; set where nothing draws from the global generators, so
       that these need not be seeded or kept apart.
+    alone: bool; set where its libraries and TensorFlow crash in one process.
   """
 
   def __init__(
@@ -61,10 +67,13 @@ class Env:
     """
     self.name = name
     self.adapter = adapter
-    self.fps = _fps(env)
+    fps = _fps(env)
+    self.fps = fps or 30.0
+    self.about = {'actions': _meanings(env), 'timed': fps is not None}
+    self.shots: Callable[[], Iterable[np.ndarray]] = lambda: [self.render()]
     self.advice = list(adapter.advice)
     self.outside = {}
-    self.own_random = False
+    self.own_random = self.alone = False
     self._env = env
     self.actions = Actions(env.action_space)
     self._repeat = action_repeat
@@ -83,6 +92,11 @@ class Env:
         'is_last': flag(), 'is_terminal': flag(),
         **{key: scalar() for key in self._logs}}
     self._check()
+
+  @property
+  def plain(self) -> gym.Env:
+    """The innermost environment, as it was made."""
+    return self._env.unwrapped
 
   def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
     """Begins an episode and returns its first row: reward 0, `is_first`.
@@ -116,18 +130,21 @@ class Env:
           'Convert pictures to 0 to 255 in the environment.')
     return np.array(image, np.uint8)
 
-  def frames(self) -> list[np.ndarray]:
-    """Returns the pictures since the step before, [H, W, 3] uint8 each.
+  def frames(self) -> list[Frame]:
+    """Returns the pictures since the step before, with readings.
 
-    Empty without `render=True`; one per decision where the environment does
-    not show the time between decisions.
+    Empty without `render=True`; one for each step of the environment where it
+    does not show the time between them.
     """
     return self._frames
 
   def capture(self) -> None:
-    """Adds the current picture to `frames` if this episode is filmed."""
+    """Adds the current pictures to `frames` if this episode is filmed."""
     if self._filming:
-      self._frames.append(self.render())
+      for pixels in self.shots():
+        self._frames.append(Frame.take(pixels, {
+            key: float(function(self._env.unwrapped))
+            for key, function in self._logs.items()}))
 
   def close(self) -> None:
     """Closes the environment; what that raises is only a warning."""
@@ -151,7 +168,9 @@ class Env:
     self._step += 1
     self._frames = []
     total = 0.0
-    for _ in range(self._repeat):
+    for index in range(self._repeat):
+      if index:
+        self.capture()
       # A copy each, as some environments scale or clip it in place.
       result = self._env.step(copy.copy(action))
       problems = _step_problems(result)
@@ -219,12 +238,20 @@ class Env:
 
 
 def _fps(env):
-  """Frames per second of an environment; 30 where it does not say."""
+  """Frames per second of an environment; None where it does not say."""
   try:
     fps = float(env.metadata['render_fps'])
   except (TypeError, KeyError, ValueError):
-    return 30.0
-  return fps if math.isfinite(fps) and fps > 0 else 30.0
+    return None
+  return fps if math.isfinite(fps) and fps > 0 else None
+
+
+def _meanings(env):
+  """Names of the actions, as environments of Atari tell them."""
+  try:
+    return [str(x) for x in env.unwrapped.get_action_meanings()]
+  except Exception:  # Most have no such method.
+    return []
 
 
 def _reset_problems(result):

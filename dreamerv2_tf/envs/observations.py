@@ -163,6 +163,13 @@ class Adapter:
       raise ApiError(problems)
     return row, outside
 
+  def restore(self, key: str, values: np.ndarray) -> np.ndarray:
+    """Returns vectors of a row, [..., n], in the units of the environment."""
+    scale = self._parts[key].scale
+    scale = np.float32(1) if scale is None else scale
+    parts = values.reshape((*values.shape[:-1], -1, *scale.shape))
+    return (parts / scale).reshape(values.shape)
+
   def _warn(self, key, sentence):
     """Tells once for each key that it is outside of its space."""
     if sentence and key not in self._warned:
@@ -186,7 +193,7 @@ class _Part:
     self._path = path
     self._name = f"observation '{'.'.join(path)}'" if path else 'observation'
     self._space = space
-    self._scale = None
+    self.scale = None
     self._low = self._high = None
     if not is_supported(space):
       raise ConfigError(
@@ -202,9 +209,9 @@ class _Part:
     if isinstance(space, gym.spaces.Box):
       count = math.prod(space.shape)
       if np.issubdtype(space.dtype, np.floating):
-        self._scale = self._factors(scale)
+        self.scale = self._factors(scale)
       elif space.dtype == np.uint8:
-        self._scale = np.float32(1 / 255)
+        self.scale = np.float32(1 / 255)
       low, high = space.low.astype(float), space.high.astype(float)
       finite = np.isfinite(low).any() or np.isfinite(high).any()
       if bounds and finite:
@@ -322,8 +329,8 @@ class _Part:
   def _vector(self, value):
     """Returns scaled values, [n] float32."""
     value = np.array(value, np.float32)
-    if self._scale is not None:
-      value *= self._scale
+    if self.scale is not None:
+      value *= self.scale
     value = value.ravel()
     if not np.isfinite(value).all():
       raise NonFiniteError(f'{self._name} is too large for float32.')

@@ -7,6 +7,7 @@ import logging
 from multiprocessing import connection
 import signal
 import time
+from typing import Any
 
 import cloudpickle
 import gymnasium as gym
@@ -14,6 +15,7 @@ import numpy as np
 
 from .. import errors
 from .env import Env
+from .frame import Frame
 from .process import Inline, Process, end
 from .replies import Command
 
@@ -52,6 +54,7 @@ class Pool:
   Attributes:
     obs_space, act_space: dicts of spaces, equal in all workers.
     fps: frames for each second, see Env.
+    about: names of actions and more for people, see Env.
     frames: for each worker, the pictures since its last command.
     failures, dropped: counts since the start.
     outside: number of rows with observations outside of their space.
@@ -101,10 +104,11 @@ class Pool:
     self.dropped = 0
     self.outside = 0
     self._warned = set()  # Keys whose being outside was told.
-    self.frames = [[] for _ in range(count)]
+    self.frames: list[list[Frame]] = [[] for _ in range(count)]
     self.obs_space: Mapping[str, gym.Space] | None = None
     self.act_space: Mapping[str, gym.Space] | None = None
     self.fps: float | None = None
+    self.about: Mapping[str, Any] = {}
     self._workers = _workers(factory, count, parallel, seed)
     try:
       for worker in self._workers:
@@ -212,7 +216,7 @@ class Pool:
       raise errors.EnvError(
           f'Worker {index}: the environment {reply[1]} while it was built.')
     self._workers[index].built = True
-    obs_space, act_space, self.fps, advice = reply[1]
+    obs_space, act_space, self.fps, self.about, advice = reply[1]
     if self.obs_space is None:
       self.obs_space, self.act_space = obs_space, act_space
       for sentence in advice:

@@ -89,6 +89,10 @@ class Optimizer(Module):
     """Returns nothing: moments and loss scale are no weights."""
     return {}
 
+  def kept(self) -> list[tf.Variable]:
+    """Returns the moments, the count of steps and, in float16, the scale."""
+    return list(self._opt.variables())
+
   def __call__(self, tape: tf.GradientTape, loss: tf.Tensor) -> dict:
     """Takes one step.
 

@@ -2,8 +2,8 @@
 
 A value of yours at a published point is the mean of what lies in the bin that
 ends there, (x - width, x], which is how the published ones were made. Nothing
-is interpolated: points of the published grid in whose bin a run has nothing are
-left out.
+is interpolated. Points of the published grid are left out if a run has nothing
+in their bin, or stopped before its end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,6 +40,9 @@ GRIDS = {
 WIDE = Grid(300_000, 1, 0, None, 0)  # Of humanoid_walk, as fine as its grid.
 
 
+SLACK = 0.1  # Of a bin: steps are logged when an episode ends.
+
+
 class Value(NamedTuple):
   """The mean of a run in a bin, and of how many rows."""
 
@@ -57,6 +60,8 @@ def value(
     grid: whose bins count.
     smooth: the mean of the bins that are published as one smoothed value.
   """
+  if run.reached < frames - SLACK * grid.width:
+    return None
   count = grid.smooth if smooth and frames >= grid.start else 1
   means, rows = [], 0
   for index in range(count):
@@ -140,7 +145,6 @@ def interval(values: Sequence[float]) -> list[float] | None:
   """Returns the 95 % interval of the mean over seeds; None for one seed."""
   if len(values) < 2:
     return None
-  values = np.asarray(values)
   rng = np.random.default_rng(0)
   drawn = rng.integers(len(values), size=(stats.SAMPLES, len(values)))
-  return stats.interval(values[drawn].mean(-1))
+  return stats.interval(np.asarray(values)[drawn].mean(-1))

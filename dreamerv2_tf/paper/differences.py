@@ -18,9 +18,11 @@ UNKNOWN = object()
 # What a run is, not how it learns; what the table below compares in frames.
 SKIPPED = BESIDE | {'task'}
 # Where the paper's value can not be read from settings.
-UNRECORDED = (
-    'sticky actions', 'full action space (18 actions)', 'no-op starts',
-    'life information')
+UNRECORDED = {
+    'sticky actions': 'sticky actions (0.25)',
+    'full action space (18 actions)': 'all 18 actions in every game',
+    'no-op starts': 'up to 30 no-ops at the start of an episode',
+    'life information': 'no ends of episodes at lost lives'}
 
 
 class Difference(NamedTuple):
@@ -53,7 +55,8 @@ def differences(runs: Sequence[Mine], suite: str) -> list[Difference]:
       for key in [row['config_key'], *row['further_keys'].split()]:
         if row['value_of_runs'] and key:
           found |= _differing(settings, key, row)
-  base = configlib.resolve([{'atari': 'atari', 'dmc': 'dmc_vision'}[suite]])
+  preset = {'atari': 'atari', 'dmc': 'dmc_vision'}[suite]
+  base = configlib.resolve([preset]).flat | {'precision': 16}  # The original's.
   known = {row['config_key'] for row in published.table('hyperparameters')} | {
       key for row in published.table('hyperparameters')
       for key in row['further_keys'].split()}
@@ -61,19 +64,19 @@ def differences(runs: Sequence[Mine], suite: str) -> list[Difference]:
     known = set()
   for key in dict.fromkeys(key for one in settings for key in one):
     if key not in SKIPPED | known | set(rules.OPEN):
-      found |= _from_preset(settings, key, base.flat)
+      found |= _from_preset(settings, key, base)
   return _joined(found)
 
 
 def unrecorded(runs: Sequence[Mine]) -> list[str]:
-  """Returns 'name value' of what the paper had and no setting of a run tells.
+  """Returns what the paper had and no setting of a run tells.
 
   Args:
     runs: of Atari.
   """
   told = {key for run in runs for key in run.settings or ()}
   return [
-      f"{row['name']}: {row['code_value_2021_05']}"
+      UNRECORDED[row['name']]
       for row in published.table('hyperparameters')
       if row['name'] in UNRECORDED and row['config_key'] not in told]
 

@@ -7,18 +7,16 @@ The published ones are `results/highway_highway-fast-v0.json`, which
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import json
 import pathlib
-import re
+import shlex
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import files, flags, pretrained
-from ..config import Config
-from ..curves import names, runs, stats
+from .. import files, flags, pretrained, yamlfile
+from ..curves import identity, runs, stats
 from ..errors import StateError, brief
 from .published import DATA
 from .selfcheck import Check, Pair
-from .yours import place_of
 
 TASK = 'highway_highway-fast-v0'
 FIRST, EPISODES = 10_000, 100  # Scenarios of the published evaluations.
@@ -103,10 +101,9 @@ def summary(row: Row, samples: int = stats.SAMPLES) -> dict[str, Any]:
     samples: number of drawings, of seeds and of episodes of each.
   """
   returns = row.returns
-  means, middles = [], []
-  for drawn in stats.resample(returns, samples):
-    means.append(np.mean([x.mean() for x in drawn]))
-    middles.append(stats.iqm(np.concatenate(drawn)))
+  drawn = [*stats.resample(returns, samples)]
+  means = [np.mean([x.mean() for x in groups]) for groups in drawn]
+  middles = [stats.iqm(np.concatenate(groups)) for groups in drawn]
   return {
       'return': float(np.mean([x.mean() for x in returns])),
       'return_ci95': stats.interval(means),
@@ -121,20 +118,24 @@ def summary(row: Row, samples: int = stats.SAMPLES) -> dict[str, Any]:
 
 
 def better(
-    row: Row, other: Row, samples: int = stats.SAMPLES) -> dict[str, Any]:
-  """How likely an episode of one method has a higher return than of another.
+    row: Row, others: Sequence[Row],
+    samples: int = stats.SAMPLES) -> list[dict[str, Any]]:
+  """How likely an episode of a method has a higher return than of others.
 
   Returns:
-    `probability`, `ci95`: bootstrapped over seeds and episodes of both.
+    For each of the others `probability` and `ci95`, bootstrapped over seeds and
+    episodes of both.
   """
-  pairs = zip(stats.resample(row.returns, samples),
-              stats.resample(other.returns, samples, 1))
-  drawn = [
-      stats.improvement(*map(np.concatenate, pair)) for pair in pairs]
-  return {
-      'probability': stats.improvement(
-          np.concatenate(row.returns), np.concatenate(other.returns)),
-      'ci95': stats.interval(drawn)}
+  ours = [np.concatenate(x) for x in stats.resample(row.returns, samples)]
+  result = []
+  for other in others:
+    theirs = map(np.concatenate, stats.resample(other.returns, samples, 1))
+    result.append({
+        'probability': stats.improvement(
+            np.concatenate(row.returns), np.concatenate(other.returns)),
+        'ci95': stats.interval([
+            stats.improvement(*pair) for pair in zip(ours, theirs)])})
+  return result
 
 
 def chosen(rows: Sequence[Row]) -> list[Row]:
@@ -156,11 +157,13 @@ def yours(
       for key, entry in _evaluated(item, tell):
         groups.setdefault(key, []).append(entry)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-      tell(f'Left out: {place_of(item)} can not be read: {brief(error)}')
-  return [
-      Row(*key, *map(list, list(zip(*entries))[:3]),
-          places=tuple(x[3] for x in entries))
-      for key, entries in groups.items()]
+      tell(f'Left out: {item.place} can not be read: {brief(error)}')
+  rows = []
+  for (method, kind, asked), entries in groups.items():
+    seeds, reached, episodes, places = zip(*entries)
+    rows.append(Row(
+        method, kind, asked, [*seeds], [*reached], [*episodes], places))
+  return rows
 
 
 def same_as(row: Row, others: Sequence[Row]) -> Row | None:
@@ -174,35 +177,40 @@ def same_as(row: Row, others: Sequence[Row]) -> Row | None:
 def _evaluated(item, tell) -> Iterator[tuple[tuple, tuple]]:
   """Yields (method, kind, steps) and (seed, step, episodes, place) of a run."""
   folder = item.path.parent
-  records = sorted(folder.glob('eval*.json'))
-  config = Config.load(folder / 'config.yaml') if (
-      folder / 'config.yaml').is_file() else None
-  asked = config.steps if config else _object(folder / 'record.json')['steps']
-  best = folder / 'checkpoints' / 'best.json'
-  best = _object(best)['step'] if best.is_file() else None
-  entries = {}
-  for path in records:
+  entries, others = {}, []
+  for path in sorted(folder.glob('eval*.json')):
     try:
       record = _object(path)
-    except ValueError as error:
+      why = _unlike(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
       tell(f'{path}: passed over: {brief(error)}')
       continue
-    why = _unlike(record)
+    step = record.get('step', int(item.last))  # Baselines have one state.
     if why:
-      tell(f'{path}: passed over: {why}')
-      continue
-    step = record['step'] if config else int(item.size)
-    entries[step] = (item.seed, step, record['per_episode'], str(folder))
+      others.append(f' {path.name} has {why}.')
+    else:
+      entries[step] = (item.seed, step, record['per_episode'], str(folder))
   if not entries:
     tell(
         f'Left out: {folder} has no evaluation of {EPISODES} episodes on '
-        f'scenarios from {FIRST} on. Make one: dreamerv2 eval --logdir '
-        f'{folder}')
+        f'scenarios from {FIRST} on.{"".join(others)} Make one: dreamerv2 eval '
+        f'{shlex.quote(str(folder))}')
+    return
+  asked = _asked(folder)
+  best = folder / 'checkpoints' / 'best.json'
+  best = _object(best)['step'] if best.is_file() else None
+  method = identity.identify(folder, tell, 'settings').method
   for step, entry in entries.items():
-    last = step == max(entries)
     kind = 'best' if step == best else 'last' if step >= asked else 'running'
-    if kind != 'running' or last:
-      yield (_method(item, config), kind, asked), entry
+    if kind != 'running' or step == max(entries):
+      yield (method, kind, asked), entry
+
+
+def _asked(folder):
+  """Returns the steps that a run was asked for."""
+  if (folder / 'record.json').is_file():
+    return _object(folder / 'record.json')['steps']
+  return int(yamlfile.read(folder / 'config.yaml')['steps'])
 
 
 def _unlike(record):
@@ -211,27 +219,14 @@ def _unlike(record):
       chunk for chunk in flags.chunks(record.get('overrides', ()))
       if not flags.split(chunk)[0].startswith(ACTING)]
   if others:
-    return f"with other settings: {' '.join(sum(others, []))}."
+    return f"other settings: {' '.join(sum(others, []))}"
   count, first = record['episodes'], record['seed']
   if (first, count) != (FIRST, EPISODES):
-    return (
-        f'{count} episodes on scenarios from {first} on, the published ones '
-        f'are {EPISODES} from {FIRST} on.')
+    return f'{count} from {first} on'
   values = np.array(record['per_episode']['return'], float)
   if values.shape != (EPISODES,) or not np.isfinite(values).all():
-    return f'its returns are not {EPISODES} finite numbers.'
+    return f'returns that are not {EPISODES} finite numbers'
   return ''
-
-
-def _method(item, config):
-  """Names a run by its settings, whatever its folder is called."""
-  path = item.path.parent / 'run.json'
-  if config is None or not path.is_file():
-    return item.method
-  history = _object(path)['history']
-  return names.method(
-      config, history[0]['argv'],
-      [(x['step'], x['changed']) for x in history[1:]])
 
 
 def _shipped(entry):
@@ -259,7 +254,5 @@ def _object(path: pathlib.Path) -> Mapping[str, Any]:
 
 def label(row: Row) -> str:
   """Returns what a row is called, its steps and checkpoint behind."""
-  parts = [f'{row.steps:,} steps'] * bool(row.steps)
-  parts += [row.kind] * bool(row.kind)
-  name = re.sub(r'_', ' ', row.method) if not row.steps else row.method
-  return ', '.join([name, *parts])
+  steps = f' {row.steps // 1000:,}k' * bool(row.steps)
+  return f"{row.method}{steps}{f' {row.kind}' * bool(row.kind)}"

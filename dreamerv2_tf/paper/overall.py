@@ -36,7 +36,8 @@ def atari(
     (None if a game has one seed), `paper` over the same games, `paper_ci95`
     and `paper_all` over the 55. `paper` and `paper_ci95` per seed, and all
     intervals of the paper, are known at the end alone: None elsewhere. `paired`
-    says how your seeds were joined: by name, order or single.
+    says how your seeds were joined: by name, some (by name, those that all
+    games have), order or single.
   """
   games = published.games()
   at = {
@@ -103,8 +104,10 @@ def _joined(seeds):
     return {name: [*x.values()] for name, x in seeds.items()}, 'single'
   common = set.intersection(*(set(x) for x in seeds.values()))
   if common:
-    return {
+    matrix = {
         name: [y for seed, y in x.items() if seed in common]
-        for name, x in seeds.items()}, 'name'
+        for name, x in seeds.items()}
+    dropped = any(len(x) > len(common) for x in seeds.values())
+    return matrix, 'some' if dropped else 'name'
   count = min(map(len, seeds.values()))
   return {name: [*x.values()][:count] for name, x in seeds.items()}, 'order'

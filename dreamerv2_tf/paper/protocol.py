@@ -1,7 +1,6 @@
-"""What is not alike between your runs and the published ones: said, not hidden.
-"""
+"""What is not alike between your runs and the published ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import beside, differences, published
@@ -9,6 +8,8 @@ from .published import LAST
 from .yours import ATARI, Mine
 
 FOUND = 200_000_000  # Frames that the paper trains for.
+FURTHER = 1.02  # Than the last point: what comes after it is worth a word.
+ENOUGH = 5  # Seeds of which a bootstrapped interval says something.
 FEW = 8  # Names in a sentence.
 
 
@@ -67,7 +68,7 @@ def _metric(suite, runs):
 
 def _length(suite, name, runs, rows):
   """How far they got."""
-  end = max(float(run.frames[-1]) for run in runs)
+  end = max(run.reached for run in runs)
   grid = [x.frames for x in _curve(suite, name)]
   if not rows and end < grid[0]:
     yield (
@@ -79,10 +80,8 @@ def _length(suite, name, runs, rows):
         f'{frames(grid[0])} to {frames(grid[-1])}: nothing to compare')
   elif rows[-1]['frames'] < grid[-1]:
     yield (
-        f"stops at {frames(end)}: not the paper's end at "
-        f'{frames(grid[-1])}, where its printed scores are from')
-  elif end > FOUND and suite == ATARI or suite != ATARI and (
-      end > grid[-1] + beside.GRIDS['dmc'].width):
+        f'stops before the published end, at {frames(grid[-1])}')
+  elif end > max(grid[-1] * FURTHER, FOUND * (suite == ATARI)):
     yield f'what lies beyond {frames(grid[-1])} has no counterpart'
 
 
@@ -95,7 +94,8 @@ def _seeds(rows):
           f'one seed against {theirs}: no interval, and other seeds may do '
           'otherwise')
     elif mine < theirs:
-      yield f'{mine} seeds against {theirs}'
+      yield f'{mine} seeds against {theirs}' + (
+          ': the interval of so few is too narrow' if mine < ENOUGH else '')
 
 
 def _episodes(suite, runs, rows):
@@ -140,7 +140,7 @@ def _published(suite, name, rows):
   if name == 'humanoid_walk':
     yield (
         'published with kl 2 and actor_ent 1e-5, 10 seeds; the width of its '
-        f"bins is not: taken as {frames(beside.WIDE.width)}")
+        f'bins is not: taken as {frames(beside.WIDE.width)}')
 
 
 def _curve(suite, name):
@@ -164,6 +164,30 @@ def settings_notes(suite: str, runs: Sequence[Mine]) -> list[str]:
         "the original's preset dmc_vision."]
   return [
       'The settings of the published runs were not published: taken from the '
-      "original's code of May 2021, which made these scores.",
-      'Not in your settings, and so not compared; the paper had '
-      + '; '.join(differences.unrecorded(runs)) + '.']
+      "original's code of May 2021, when these scores were added to it.",
+      *(f'The paper had {text}; your settings do not tell.'
+        for text in ['; '.join(differences.unrecorded(runs))] if text)]
+
+
+def road_notes(
+    mine: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+  """Yields sentences on your runs beside the results of this package.
+
+  Args:
+    mine: of `highway.yours`.
+    rows: of `compare.on_the_road`.
+  """
+  for row in rows:
+    if row['yours'] and row['same_as']:
+      yield (
+          f"{row['label']} is, episode for episode, the published run "
+          f"{row['same_as']}.")
+    if row['yours'] and row['kind'] == 'running':
+      yield (
+          f"{row['label']}: trained for {row['reached'][0]:,} steps so far.")
+    if row['shipped']:
+      yield f"{row['label']} is the agent --pretrained {row['shipped']}."
+  if any(len(row.seeds) == 1 for row in mine):
+    yield (
+        'One seed: its interval is over its episodes and says nothing of '
+        'other seeds.')

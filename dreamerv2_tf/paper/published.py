@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 import csv
+import functools
 import io
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from .. import files
 from ..errors import StateError
@@ -14,6 +15,9 @@ DATA = pathlib.Path(__file__).resolve().parent / 'data'
 LAST = 199_000_000  # Frames of the printed scores: the last bin of all games.
 SEEDS = 8  # Of the published runs, in each game.
 BASELINES = 'rainbow', 'iqn', 'c51', 'dqn'
+
+P = ParamSpec('P')
+T = TypeVar('T')
 
 
 class Game(NamedTuple):
@@ -74,8 +78,21 @@ class Final(NamedTuple):
   smooth: float
 
 
+def kept(read: Callable[P, T]) -> Callable[P, T]:
+  """Reads what the package has once, that of another `folder` each time.
+
+  What it returns is shared: change nothing in it.
+  """
+  once = functools.cache(read)
+  @functools.wraps(read)
+  def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    return read(*args, **kwargs) if kwargs else once(*args)
+  return call
+
+
+@kept
 def table(
-    name: str, folder: str | os.PathLike = DATA) -> list[dict[str, str]]:
+    name: str, *, folder: str | os.PathLike = DATA) -> list[dict[str, str]]:
   """Reads a table; each row maps the names of its columns to text.
 
   Args:
@@ -100,7 +117,8 @@ def table(
   return rows
 
 
-def games(folder: str | os.PathLike = DATA) -> dict[str, Game]:
+@kept
+def games(*, folder: str | os.PathLike = DATA) -> dict[str, Game]:
   """Returns the 55 games by name, in the order of the paper's table."""
   result = {}
   for row, number in _numbers('atari_scores', folder):
@@ -114,8 +132,9 @@ def games(folder: str | os.PathLike = DATA) -> dict[str, Game]:
   return result
 
 
+@kept
 def finals(
-    variant: str = 'dreamerv2', folder: str | os.PathLike = DATA
+    variant: str = 'dreamerv2', *, folder: str | os.PathLike = DATA
 ) -> dict[str, dict[int, Final]]:
   """Returns the ends of the runs: game to seed to end.
 
@@ -133,7 +152,8 @@ def finals(
   return result
 
 
-def curves(folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
+@kept
+def curves(*, folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
   """Returns the curve of DreamerV2 in each game: means over 8 seeds."""
   result: dict[str, list[Point]] = {}
   for row, number in _numbers('atari_curves', folder):
@@ -144,8 +164,9 @@ def curves(folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
   return result
 
 
+@kept
 def baselines(
-    folder: str | os.PathLike = DATA
+    *, folder: str | os.PathLike = DATA
 ) -> dict[str, dict[str, dict[int, float]]]:
   """Returns the curves of other methods: game, method, frames, mean return."""
   result: dict[str, dict[str, dict[int, float]]] = {}
@@ -155,7 +176,9 @@ def baselines(
   return result
 
 
-def per_seed(folder: str | os.PathLike = DATA) -> dict[int, dict[str, float]]:
+@kept
+def per_seed(
+    *, folder: str | os.PathLike = DATA) -> dict[int, dict[str, float]]:
   """Returns frames to the aggregates per seed over all 55 games."""
   start = 'dreamerv2_per_seed_'
   return {
@@ -165,7 +188,8 @@ def per_seed(folder: str | os.PathLike = DATA) -> dict[int, dict[str, float]]:
       for row, number in _numbers('atari_aggregate_curves', folder)}
 
 
-def dmc(folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
+@kept
+def dmc(*, folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
   """Returns the curves in tasks of DeepMind Control, from pixels.
 
   `ALL20_mean` and `ALL20_median` are over its 20 tasks. The point that
@@ -181,7 +205,8 @@ def dmc(folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
   return result
 
 
-def extra(folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
+@kept
+def extra(*, folder: str | os.PathLike = DATA) -> dict[str, list[Point]]:
   """Returns the curves of single experiments, by task with its suite."""
   result: dict[str, list[Point]] = {}
   for row, number in _numbers('extra_curves', folder):
@@ -199,7 +224,7 @@ def _frames(millions: float) -> int:
 def _numbers(
     name, folder) -> Iterator[tuple[dict[str, str], Callable[[str], Any]]]:
   """Yields rows, and for each a function from a column to its number."""
-  for index, row in enumerate(table(name, folder), 2):
+  for index, row in enumerate(table(name, folder=folder), 2):
     def number(column, row=row, index=index):
       try:
         return float(row[column])

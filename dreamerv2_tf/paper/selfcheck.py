@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import os
-import re
 from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import StateError
 from . import aggregates, published
 from .published import DATA, LAST, SEEDS
 
 PRINTED = 0.01  # Table 1 has two decimals.
 SLACK = 1e-6  # Half a unit may be rounded up or down, and 0.1 is no float.
 MOST = 5  # Problems that are told of one check.
+SCHEDULES = 4  # Runs of that variant in each game.
 PER_SEED = '_recomputed_aggregate_then_seeds'  # In names of the table.
 
 
@@ -73,12 +74,24 @@ def check(folder: str | os.PathLike = DATA) -> list[Check]:
   Raises:
     StateError: a table is missing or damaged.
   """
-  games = published.games(folder)
-  variants = {
-      name: {
-          game: [end.score for _, end in sorted(seeds.items())]
-          for game, seeds in published.finals(name, folder).items()}
-      for name in ('dreamerv2', 'schedules')}
+  games = published.games(folder=folder)
+  variants = {}
+  for name, count in ('dreamerv2', SEEDS), ('schedules', SCHEDULES):
+    variants[name] = {
+        game: [end.score for _, end in sorted(seeds.items())]
+        for game, seeds in published.finals(name, folder=folder).items()}
+    for game, runs in variants[name].items():
+      if len(runs) != count:
+        raise StateError(
+            f'{folder}: {game} has {len(runs)} runs of {name}, expected '
+            f'{count}.')
+  try:
+    return _checks(games, variants, folder)
+  except KeyError as error:
+    raise StateError(f'{folder}: a table lacks {error}.') from None
+
+
+def _checks(games, variants, folder):
   return [
       *_scores(games, variants['dreamerv2']),
       _table_1(games, variants, folder), _orders(games, variants, folder),
@@ -100,23 +113,21 @@ def aggregate_lines(checks: Iterable[Check]) -> Iterator[str]:
   for one in checks:
     if any(len(part) != len(aggregates.NAMES) for part in one.parts.values()):
       continue
-    yield f"{'':23}{''.join(f'{x:>14}' for x in aggregates.LABELS)}"
+    yield f"{'':20}{''.join(f'{x:>15}' for x in aggregates.LABELS)}"
     for part, pairs in one.parts.items():
-      label = re.sub(rf'^(dreamerv2_)?(.+){PER_SEED}', r'\2 per seed', part)
+      label = part.replace(f'dreamerv2{PER_SEED}', 'per seed').replace(
+          PER_SEED, ' per seed').replace('dreamerv2_', '').replace('_', ' ')
       cells = [
           f'{x.computed:.3f}' + f' ({x.printed:.2f})' * (x.unit == PRINTED)
           for x in pairs]
-      yield (f"{label.replace('_', ' '):23}"
-             f"{''.join(f'{x:>14}' for x in cells)}")
+      yield f"{label:20}{''.join(f'{x:>15}' for x in cells)}"
 
 
 def _scores(games, runs) -> Iterator[Check]:
   """Table K.1: the means over seeds, and the columns of other scores."""
-  missing = [np.nan]
   yield Check(
       f'Table K.1, DreamerV2: mean of {SEEDS} seeds at {LAST // 10**6}M frames',
-      {name: [Pair(name, game.printed, np.mean(runs.get(name, missing)), 1),
-              Pair(f'{name}, seeds', SEEDS, len(runs.get(name, ())), 0)]
+      {name: [Pair(name, game.printed, np.mean(runs[name]), 1)]
        for name, game in games.items()})
   computed = lambda game: {
       'random': game.random, 'gamer': game.gamer, 'record': game.record,
@@ -159,13 +170,13 @@ def _orders(games, variants, folder):
 
 def _curves(games, runs, folder) -> Iterator[Check]:
   """The aggregates along the curves, and the ends of these."""
-  curves = published.curves(folder)
+  curves = published.curves(folder=folder)
   grid = {}
   for name, points in curves.items():
     for point in points:
       grid.setdefault(point.frames, {})[name] = [point.mean]
   parts = {}
-  for row in published.table('atari_aggregate_curves', folder):
+  for row in published.table('atari_aggregate_curves', folder=folder):
     frames = round(float(row['env_frames_m']) * 1e6)
     found = aggregates.seeds_first(grid[frames], games)
     parts[str(frames)] = [
@@ -174,7 +185,7 @@ def _curves(games, runs, folder) -> Iterator[Check]:
         for name in aggregates.NAMES] + [
         Pair(f'games at {frames:,} frames', len(games), len(grid[frames]), 0)]
   yield Check('Curves, seeds first: aggregates at each point', parts)
-  others = published.baselines(folder)
+  others = published.baselines(folder=folder)
   near = lambda what, one, other: Pair(what, one, other, 1e-4 * abs(one) + 1e-2)
   yield Check(
       'Curves end where the scores are, of five methods',
@@ -185,7 +196,7 @@ def _curves(games, runs, folder) -> Iterator[Check]:
 
 def _dmc(folder):
   """The mean over the tasks of DeepMind Control at each number of steps."""
-  curves = published.dmc(folder)
+  curves = published.dmc(folder=folder)
   means = curves.pop('ALL20_mean')
   curves.pop('ALL20_median')
   return Check(
@@ -198,9 +209,8 @@ def _dmc(folder):
 
 
 def _rows(folder, choose: Callable[[Mapping], bool]):
-  return {
-      row['method']: row
-      for row in published.table('atari_aggregates', folder) if choose(row)}
+  rows = published.table('atari_aggregates', folder=folder)
+  return {row['method']: row for row in rows if choose(row)}
 
 
 def _parts(rows, computed, unit):

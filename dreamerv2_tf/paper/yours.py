@@ -12,16 +12,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import yamlfile
-from ..curves import metrics, runs
+from ..curves import runs
 from ..errors import ConfigError
 from . import published
 
 ATARI, DMC = 'atari', 'dmc'
 # Metrics of each suite, like what is published first.
 METRICS = {
-    ATARI: ('eval_return', 'train_return'), DMC: ('train_return', 'eval_return')}
+    ATARI: ('eval_return', 'train_return'),
+    DMC: ('train_return', 'eval_return')}
 ALE = re.compile(r'gym_(?:\w+:)?ALE/(\w+)-v5')
-FRAMESKIP = 4  # Of ALE/…-v5, if nothing else is said.
+FRAMESKIP = 4  # Of ALE/…-v5, if nothing else is said, as these.
+ALE_SETTINGS = {
+    'env.config.repeat_action_probability': 0.25,
+    'env.config.full_action_space': False}
+PUBLISHED = (
+    'Published are atari_<game> (55 games), dmc_<task> from pixels (20 tasks '
+    'and humanoid_walk) and, of this package, highway_highway-fast-v0.')
 SPELLED = {'jamesbond': 'james_bond', 'ball_in_cup_catch': 'cup_catch'}
 
 
@@ -39,6 +46,7 @@ class Mine(NamedTuple):
     place: folder or file.
     settings: dotted keys to values; None: not known.
     factor: frames for each step that the run counts.
+    reached: its last step, in frames.
   """
 
   suite: str
@@ -52,6 +60,7 @@ class Mine(NamedTuple):
   place: str
   settings: dict[str, Any] | None
   factor: int
+  reached: float
 
 
 def published_task(
@@ -75,12 +84,13 @@ def published_task(
     factor = 1
   suite, _, name = task.partition('_')
   name = SPELLED.get(name, name)
-  known = {
-      ATARI: published.games, DMC: lambda: {
-          x: 0 for x in published.dmc() if not x.startswith('ALL')} | {
-          'humanoid_walk': 0}}
-  return (suite, name, factor) if suite in known and (
-      name in known[suite]()) else None
+  known: set[str] = set()
+  if suite == ATARI:
+    known = {*published.games()}
+  elif suite == DMC:
+    known = {'humanoid_walk', *(
+        x for x in published.dmc() if not x.startswith('ALL'))}
+  return (suite, name, factor) if name in known else None
 
 
 def read(
@@ -96,31 +106,25 @@ def read(
   """
   result = []
   for item in found:
-    place = place_of(item)
-    settings = None if item.run else settings_of(item.path.parent)
+    settings = None if item.score else settings_of(item.path.parent)
     match = published_task(item.task, settings)
     if match is None:
-      tell(f'Left out: {place} is of {item.task}. {PUBLISHED}')
-      continue
-    suite, name, factor = match
-    chosen, xs, ys = _points(item, METRICS[suite], metric)
-    if not len(xs):
-      tell(f"Left out: {place} has no {chosen.replace('|', ' nor ')} yet.")
-      continue
-    result.append(Mine(
-        suite, name, item.task, item.method, item.seed, xs * factor, ys,
-        chosen, place, settings, factor))
+      tell(f'Left out: {item.place} is of {item.task}. {PUBLISHED}')
+    elif not item.learns:
+      tell(f'Left out: {item.place} has a score of {item.method} in '
+           f'{item.task}, but not at how many frames.')
+    elif points := _points(item, METRICS[match[0]], metric, tell):
+      result.append(_mine(item, match, settings, *points))
   return result
 
 
-PUBLISHED = (
-    'Published are atari_<game> (55 games), dmc_<task> from pixels (20 tasks, '
-    'humanoid_walk) and, of this package, highway_highway-fast-v0.')
-
-
-def place_of(item: runs.Found) -> str:
-  """Returns the folder of a run, or its score file."""
-  return str(item.path if item.run else item.path.parent)
+def _mine(item, match, settings, metric, curve):
+  suite, name, factor = match
+  if settings and ALE.fullmatch(item.task):
+    settings = ALE_SETTINGS | settings
+  return Mine(
+      suite, name, item.task, item.method, item.seed, curve.xs * factor,
+      curve.ys, metric, item.place, settings, factor, item.last * factor)
 
 
 def settings_of(folder: pathlib.Path) -> dict[str, Any] | None:
@@ -142,13 +146,15 @@ def groups(
   return result
 
 
-def _points(item, preferred, metric):
-  """Returns the name of the metric, frames and returns."""
-  if item.run:
-    return 'scores', item.run.xs, item.run.ys
+def _points(item, preferred, metric, tell):
+  """Returns the name of the metric and its curve, None if there is none."""
   names = preferred if metric == 'auto' else (metric,)
   for name in names:
-    xs, ys, _ = metrics.series(item.rows, 'step', name)
-    if len(xs):
-      return name, xs, ys
-  return '|'.join(names), (), ()
+    said = []
+    curves, _ = runs.points([item], 'step', name, said.append)
+    if curves or name == names[-1]:
+      for text in said:
+        tell(text)
+    if curves:
+      return 'scores' if item.score else name, curves[0]
+  return None

@@ -3,7 +3,7 @@
     pretrained/<name>/config.yaml   settings, as in a run folder
     pretrained/<name>/weights.npz   all networks, in place of checkpoints
     pretrained/<name>/card.json     step, origin and evaluations
-    pretrained/<name>/card.md       the same for people
+    pretrained/<name>/card.md       the same for people, and as metadata
     pretrained/<name>/drive.gif     an episode beside its dream
 
 `scripts/ship.py` makes such a folder of a run. Nothing is written here.

@@ -17,6 +17,7 @@ WIDTH = 480  # Pixels; narrower pictures are enlarged until text fits.
 BACK = (24, 26, 30)
 FADED = (150, 156, 166)  # Of headings and notes.
 PLAIN = (240, 240, 240)
+FRAME = (78, 82, 90)
 GOOD = (98, 220, 110)
 BAD = (255, 112, 100)
 SMALL, LARGE = 12, 17  # Height of letters, pixels.
@@ -93,25 +94,28 @@ def dashboard(
 
 def line(
     width: int, left: str, right: str = '', *, color: Color = FADED,
-    right_color: Color = PLAIN, size: int = SMALL) -> np.ndarray:
+    right_color: Color = PLAIN, size: int = SMALL,
+    margin: int = MARGIN) -> np.ndarray:
   """Draws a bar with a text at its left and one at its right end.
 
   Args:
     width: of the bar, pixels.
     left: shortened where both have no room.
-    right: shown whole.
+    right: shown whole, a little larger.
     color, right_color: of the texts.
     size: of the letters, pixels.
+    margin: at both ends, pixels.
 
   Returns:
     [size + 10, width, 3], uint8.
   """
   image, draw = _canvas(width, size + 10)
-  right = fitting(right, width - 2 * MARGIN, size)
-  end = width - MARGIN - width_of(right, size)
-  draw.text((end, 3), right, right_color, font(size))
-  room = end - MARGIN - (MARGIN if right else 0)
-  draw.text((MARGIN, 3), fitting(left, room, size), color, font(size))
+  larger = size + 2
+  right = fitting(right, width - 2 * margin, larger)
+  end = width - margin - width_of(right, larger)
+  draw.text((end, 1), right, right_color, font(larger))
+  room = end - margin - (MARGIN if right else 0)
+  draw.text((margin, 3), fitting(left, room, size), color, font(size))
   return np.asarray(image)
 
 
@@ -138,8 +142,10 @@ def beside(*parts: np.ndarray, gap: int = MARGIN) -> np.ndarray:
 
 def titled(
     pixels: np.ndarray, title: str, color: Color = FADED) -> np.ndarray:
-  """Writes a title above a picture."""
-  return above(line(pixels.shape[1], title, color=color), pixels)
+  """Writes a title above a picture, with a thin frame around that."""
+  framed = np.pad(pixels, [(1, 1), (1, 1), (0, 0)])
+  framed[[0, -1]] = framed[:, [0, -1]] = FRAME
+  return above(line(framed.shape[1], title, color=color, margin=1), framed)
 
 
 def _canvas(width, height):

@@ -4,6 +4,7 @@ Frames are [H, W, 3] uint8, all of one size. GIFs need nothing but Pillow, MP4
 the package `av`, which brings FFmpeg along: pip install 'dreamerv2_tf[video]'.
 """
 
+import collections
 from collections.abc import Iterable, Iterator
 import fractions
 import importlib.util
@@ -21,7 +22,9 @@ from ..errors import ConfigError
 SUFFIXES = '.gif', '.mp4'
 HOLD = 1.5  # Seconds that the last frame of an episode stays.
 FASTEST = 50  # GIF frames per second; browsers slow down above it.
-MANY = 1 << 14  # Colours; among more, only a sample decides on the palette.
+MANY = 1 << 14  # Colours; of more, a sample decides on the palette.
+FREQUENT = 128  # Colours of the palette that are taken for their frequency.
+SAMPLE = 7  # Every so many pixels are counted.
 QUALITY = 20  # Constant rate factor of H.264; 17 is visually lossless.
 
 
@@ -154,36 +157,43 @@ class _Colors:
 
   def __init__(self):
     self._seen = np.zeros(1 << 24, bool)
+    self._often = collections.Counter()  # In a sample.
 
   def add(self, frame):
-    self._seen[_codes(frame)] = True
+    codes = _codes(frame)
+    self._seen[codes] = True
+    found, counts = np.unique(codes.ravel()[::SAMPLE], return_counts=True)
+    for index in np.argsort(-counts, kind='stable')[:FREQUENT]:
+      self._often[int(found[index])] += int(counts[index])
 
   def palette(self):
     """Returns a function from [H, W, 3] to a picture of 256 colours."""
     codes = np.flatnonzero(self._seen)
-    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], -1)
-    if len(colors) <= 256:
-      chosen, table = colors, np.zeros(1 << 24, np.uint8)
-      table[codes] = np.arange(len(codes))
-      lookup = lambda frame: table[_codes(frame)]
-    else:
-      chosen = self._choose(colors)
-      # Of 32 shades for each channel, the nearest that was chosen.
-      lookup = _nearest(chosen)
-    flat = chosen.astype(np.uint8).tobytes()
+    chosen = codes if len(codes) <= 256 else self._choose(codes)
+    table = np.zeros(1 << 24, np.uint8)
+    for part in np.split(codes, np.arange(MANY, len(codes), MANY)):
+      table[part] = _nearest(_colors(part), _colors(chosen))
+    flat = _colors(chosen).astype(np.uint8).tobytes()
 
     def reduce(frame):
-      picture = Image.fromarray(lookup(frame), 'P')
+      picture = Image.fromarray(table[_codes(frame)])
       picture.putpalette(flat)
       return picture
     return reduce
 
-  def _choose(self, colors):
-    # Maximum coverage keeps rare colours, as those of small cars.
-    colors = colors[::max(1, len(colors) // MANY)].astype(np.uint8)
+  def _choose(self, codes):
+    """Takes the most frequent colours, and others far from one another.
+
+    These are often small, as the lights of a car.
+    """
+    often = [code for code, _ in self._often.most_common(FREQUENT)]
+    colors = _colors(codes[::max(1, len(codes) // MANY)]).astype(np.uint8)
     picture = Image.fromarray(colors[None]).quantize(
-        256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    return np.array(picture.getpalette(), int).reshape([-1, 3])
+        256 - len(often), Image.Quantize.MAXCOVERAGE,
+        dither=Image.Dither.NONE)
+    others = np.array(picture.getpalette(), int).reshape([-1, 3])
+    return np.concatenate([
+        often, others[:, 0] << 16 | others[:, 1] << 8 | others[:, 2]])
 
 
 def _codes(frame):
@@ -192,19 +202,16 @@ def _codes(frame):
   return parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
 
 
-def _nearest(chosen):
-  """Returns a function from [H, W, 3] to the indices of near colours."""
-  shades = np.arange(32) * 8 + 4
-  grid = np.stack(np.meshgrid(shades, shades, shades, indexing='ij'), -1)
-  grid = grid.reshape([-1, 3])
-  table = np.concatenate([
-      ((part[:, None] - chosen) ** 2).sum(-1).argmin(-1)
-      for part in np.split(grid, 64)]).astype(np.uint8)
+def _colors(codes):
+  """Returns the colours of such numbers, [n, 3]."""
+  return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], -1)
 
-  def lookup(frame):
-    parts = frame.astype(np.int32) >> 3
-    return table[parts[..., 0] << 10 | parts[..., 1] << 5 | parts[..., 2]]
-  return lookup
+
+def _nearest(colors, chosen):
+  """Returns for each colour, [n, 3], the index of the nearest one chosen."""
+  chosen = chosen.astype(np.float32)
+  distance = (chosen ** 2).sum(-1) - 2 * (colors.astype(np.float32) @ chosen.T)
+  return distance.argmin(-1)
 
 
 def _mp4(file, frames, fps):

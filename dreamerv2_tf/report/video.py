@@ -136,28 +136,6 @@ def clearest(
   return {key: np.asarray(value)[rows] for key, value in batch.items()}
 
 
-def open_loop(
-    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> dict[str, np.ndarray]:
-  """Shows truth over prediction over their difference, sequences side by side.
-
-  Args:
-    pairs: of `Agent.report`: key -> truth and prediction, [B, T, H, W, C],
-      float32, 0 to 1.
-
-  Returns:
-    `openl_<key>` -> [T, 3 * H, B * W, C], float32, 0 to 1.
-  """
-  videos = {}
-  for key, (truth, model) in pairs.items():
-    error = (model - truth + 1) / 2
-    video = np.clip(np.concatenate([truth, model, error], 2), 0, 1)
-    batch, length, height, width, channels = video.shape
-    videos[f'openl_{key}'] = video.transpose([1, 2, 0, 3, 4]).reshape(
-        [length, height, batch * width, channels])
-  return videos
-
-
 def _reduce_colors(pixels, sample=50_000):
   """Maps [H, W, 3] to a picture of 256 colours; up to 256 are exact."""
   picture = Image.fromarray(pixels)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import envs, errors
 from ..config import Config
-from .evaluator import Evaluator
+from .evaluator import Evaluator, Look
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -36,35 +36,38 @@ def make_pool(
 
 
 def factory(
-    config: Config, film: Sequence[int]) -> Callable[[], envs.Env]:
+    config: Config, film: Sequence[int],
+    smooth: bool = False) -> Callable[[], envs.Env]:
   """Returns what makes an evaluation environment.
 
   Args:
     config: the resolved configuration.
     film: scenarios whose pictures are collected.
+    smooth: more of them, see `envs.make`.
   """
   return functools.partial(
-      envs.make, config.task, mode='eval', render=film,
+      envs.make, config.task, mode='eval', render=film, smooth=smooth,
       **config.taken_by(envs.make))
 
 
 def make_evaluator(
     config: Config, count: int, make: Callable[[], envs.Env] | None = None,
     film: Sequence[int] = (),
-    progress: Callable[[int], None] = lambda done: None) -> Evaluator:
+    progress: Callable[[int], None] = lambda done: None,
+    look: Look | None = None) -> Evaluator:
   """Returns what runs scenarios, outside of training.
 
   Args:
     config: the resolved configuration.
     count: environments side by side.
     make: makes one; None makes that of `factory`.
-    film: scenarios whose pictures are collected, by that one.
-    progress: see Evaluator.
+    film: scenarios whose pictures are collected, smoothly, by that one.
+    progress, look: see Evaluator.
   """
-  make = make or factory(config, film)
+  make = make or factory(config, film, smooth=True)
   return Evaluator(
       functools.partial(make_pool, config, make, count), film,
-      progress=progress)
+      progress=progress, look=look)
 
 
 def filmed(config: Config, obs_space: Mapping[str, gym.Space]) -> range:

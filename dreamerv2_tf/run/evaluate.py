@@ -6,18 +6,18 @@ import json as jsonlib
 import logging
 import os
 import pathlib
+import sys
 from typing import Any
 import zlib
 
-import numpy as np
-
+from .. import config as configlib
 from .. import envs as envlib
 from .. import errors, files
 from ..config import Config
-from ..report import scores
-from ..report import video as videolib
+from ..report import scores, terminal
 from . import environments, loading
-from .evaluator import show_progress
+from . import film as filmlib
+from .evaluator import show_line, show_progress
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -25,8 +25,9 @@ log = logging.getLogger('dreamerv2_tf')
 def run(
     logdir: str, *, episodes: int = 100, seed: int = 10_000,
     checkpoint: str = 'latest', json: bool = False, video: str | None = None,
-    envs: int | None = None, overrides: Sequence[str] = (),
-    trust: bool = False, keep: bool = True) -> None:
+    video_episodes: int = 1, envs: int | None = None,
+    overrides: Sequence[str] = (), trust: bool = False,
+    keep: bool = True) -> None:
   """Evaluates a checkpoint, prints the result and writes it into the folder.
 
   Args:
@@ -35,7 +36,9 @@ def run(
     seed: first scenario.
     checkpoint: latest, best or a step.
     json: also print one JSON object on the last line.
-    video: GIF file to write, of the first episode.
+    video: GIF or MP4 to write; with `{seed}` in its name, one of each
+      episode.
+    video_episodes: how many episodes it shows, the first ones.
     envs: environments side by side; None: as in training. The result does
       not depend on it, up to rounding.
     overrides: command line words that change the run's configuration.
@@ -48,36 +51,45 @@ def run(
   # The environment may go to another folder.
   folder = pathlib.Path(logdir).expanduser().absolute()
   if video:
-    _check_video(pathlib.Path(video))
-    target = os.path.abspath(video)
-  agent, config, step = loading.load_agent(
-      folder, checkpoint, overrides, trust=trust)
+    filmlib.check(video, video_episodes, episodes)
+    video = os.path.abspath(video)
+  _announce(folder, overrides, envs, episodes)
   seeds = range(seed, seed + episodes)
-  count = min(envs or config.envs, episodes)
-  film = seeds[:1] if video else ()
+  film = seeds[:video_episodes] if video else ()
+  agent, config, step = loading.load_agent(
+      folder, checkpoint, overrides, trust=trust, film=film)
   with environments.make_evaluator(
-      config, count, film=film,
-      progress=show_progress(episodes)) as evaluator:
+      config, min(envs or config.envs, episodes), film=film,
+      progress=show_progress(episodes), look=_look(agent)) as evaluator:
     policy = functools.partial(agent.policy, mode='eval')
-    results, frames = evaluator(policy, seeds)
-    fps = evaluator.pool.fps
+    results, films = evaluator(policy, seeds)
+    fps, about = evaluator.pool.fps, evaluator.pool.about
   record = make_record(config, results, seed, step)
   path = record_path(folder, step, seed, episodes, overrides)
+  written = []
   try:
-    if frames:
-      videolib.save_gif(target, np.stack(frames), fps)
-    elif video:
-      log.warning('No video: scenario %d could not be run.', seed)
     if keep:
       write(path, record, results, overrides)
+      written.append(str(path))
+    if video:
+      note = f'{config.task}   {filmlib.name_of(folder, step)}'
+      written += _write_films(video, film, films, note, fps, about)
   except OSError as error:
     raise errors.StorageError(
         f'Can not write {error.filename}: {error.strerror}. The result was '
         f'{jsonlib.dumps(record)}.') from error
-  written = [str(path)] * keep + [str(video)] * bool(frames)
   print(_text(record, written), flush=True)
   if json:
     print(jsonlib.dumps(record), flush=True)
+
+
+def _announce(folder, overrides, envs, episodes):
+  """Says what begins, if there is a run; `load_agent` says if not."""
+  if (folder / 'config.yaml').is_file():
+    config = configlib.resolve(
+        (), overrides, Config.load(folder / 'config.yaml'))
+    terminal.announce(
+        folder, config.task, min(envs or config.envs, episodes), sys.stderr)
 
 
 def make_record(
@@ -127,14 +139,29 @@ def write(
   files.write_text(path, jsonlib.dumps(content, indent=2) + '\n')
 
 
-def _check_video(path):
-  """Refuses a path that could not be written after all the work."""
-  if path.suffix.lower() != '.gif':
-    raise errors.ConfigError(
-        f"--video writes a GIF, but '{path}' does not end in .gif.")
-  if not path.absolute().parent.is_dir():
-    raise errors.ConfigError(
-        f"--video can not write '{path}': its folder does not exist.")
+def _look(agent):
+  """Returns what films show of the agent's mind."""
+  def look(outputs, state):
+    from .look import look  # It imports TensorFlow.
+    return look(agent, outputs, state)
+  return look
+
+
+def _write_films(video, seeds, films, note, fps, about):
+  """Writes what was filmed; returns the files."""
+  for seed in seeds:
+    if seed not in films:
+      log.warning('No video: scenario %d could not be run.', seed)
+  if not films:
+    return []
+  show_line(f'Writing the video of {len(films)} episodes')
+  try:
+    return filmlib.write(video, films, note, fps, about)
+  except ValueError as error:
+    log.warning('No video: %s', error)
+    return []
+  finally:
+    show_line('')
 
 
 def _text(record, written):
@@ -157,9 +184,11 @@ def _text(record, written):
     reached = [
         f'{name} {100 * rate:.0f} %'
         for name, rate in record['achievements'].items() if rate]
-    lines.append(
-        f"Crafter score {record['crafter_score']:.2f} %, of {len(record['achievements'])} achievements: "
-        + (', '.join(reached) or 'none'))
+    lines += [
+        f"Crafter score {record['crafter_score']:.2f} %",
+        f"Achievements  {', '.join(reached) or 'none'}"]
   if written:
-    lines.append(f"Written to    {' and '.join(written)}")
+    *others, last = written
+    lines.append(
+        f"Written to    {', '.join(others)}{' and ' * bool(others)}{last}")
   return '\n'.join(lines)

@@ -17,11 +17,22 @@ TRIES = 3  # Of a scenario in which the environment fails.
 LONG = 30_000  # Steps of an episode that may never end.
 
 
+Look = Callable[[Mapping[str, np.ndarray], Any], Mapping[str, np.ndarray]]
+
+
+class Shot(NamedTuple):
+  """What was filmed of one row of an episode."""
+
+  row: Mapping[str, np.ndarray]
+  frames: list[envs.Frame]  # Since the row before.
+  look: Mapping[str, np.ndarray]  # When its action was chosen; first: empty.
+
+
 class Evaluation(NamedTuple):
   """What came of scenarios."""
 
   episodes: list[Mapping[str, np.ndarray]]  # Key -> [rows, ...], in order.
-  frames: list[np.ndarray]  # [H, W, 3] uint8, of those that were filmed.
+  films: dict[int, list[Shot]]  # Of those filmed that came to their end.
 
 
 class Evaluator:
@@ -36,7 +47,8 @@ class Evaluator:
   def __init__(
       self, open_pool: Callable[[], envs.Pool], film: Iterable[int] = (),
       before_step: Callable[[], Any] = lambda: None,
-      progress: Callable[[int], Any] = lambda done: None):
+      progress: Callable[[int], Any] = lambda done: None,
+      look: Look | None = None):
     """Starts nothing yet.
 
     Args:
@@ -45,9 +57,12 @@ class Evaluator:
       before_step: called before each step, and if `open_pool` was
         interrupted; may raise.
       progress: called with the number of complete episodes.
+      look: from what the policy returned, outputs and state, to key -> [N,
+        ...]: what else is to be filmed. Called only while a film is made.
     """
     self._open_pool = open_pool
     self._film = film
+    self._look = look
     self._before_step = before_step
     self._progress = progress
     self._pool = None
@@ -82,7 +97,7 @@ class Evaluator:
       seeds: scenarios.
 
     Returns:
-      Episodes in the order of the seeds, and frames.
+      Episodes in the order of the seeds, and films.
 
     Raises:
       EnvError: there is no episode at all.
@@ -94,9 +109,14 @@ class Evaluator:
       driver.on_step(function)
     driver.on_cut(scenarios.cut)
     driver.on_episode(scenarios.finish)
+    def act(obs, state):
+      result = policy(obs, state)
+      if self._look and scenarios.filming:
+        scenarios.look = self._look(*result)
+      return result
     while scenarios.left:
       self._before_step()
-      driver(policy, steps=1)
+      driver(act, steps=1)
     return scenarios.result()
 
   def close(self) -> None:
@@ -107,12 +127,14 @@ class Evaluator:
 
 def show_progress(total: int) -> Callable[[int], None]:
   """Returns what shows the number of complete episodes on a terminal."""
-  def show(done):
-    if sys.stderr and sys.stderr.isatty():
-      end = '\r\x1b[K' if done == total else ''
-      print(f'\r{done}/{total} episodes{end}', end='', file=sys.stderr,
-            flush=True)
-  return show
+  return lambda done: show_line(
+      f'{done}/{total} episodes' if done < total else '')
+
+
+def show_line(text: str) -> None:
+  """Shows what is being done in place of what was, on a terminal."""
+  if sys.stderr and sys.stderr.isatty():
+    print(f'\r{text}\x1b[K', end='', file=sys.stderr, flush=True)
 
 
 class _Scenarios:
@@ -127,12 +149,17 @@ class _Scenarios:
     self._done = {}  # Scenario to episode.
     self._tries = collections.Counter()
     self._lengths = collections.Counter()
-    self._frames = {seed: [] for seed in film}
+    self._films = {seed: [] for seed in film}
     self._progress = progress
+    self.look = {}  # Of all workers, when they last acted.
 
   @property
   def left(self):
     return bool(self._waiting or self._running)
+
+  @property
+  def filming(self):
+    return not self._films.keys().isdisjoint(self._running.values())
 
   def next(self, worker, index):
     """Returns the scenario that a worker begins, None if none is left."""
@@ -149,11 +176,15 @@ class _Scenarios:
     return seed
 
   def film(self, row, worker):
-    frames = self._frames.get(self._running[worker])
-    if frames is not None:
-      if row['is_first']:
-        frames.clear()
-      frames.extend(self._pool.frames[worker])
+    film = self._films.get(self._running[worker])
+    if film is None:
+      return
+    look = {}
+    if row['is_first']:
+      film.clear()
+    else:
+      look = {key: value[worker] for key, value in self.look.items()}
+    film.append(Shot(row, self._pool.frames[worker], look))
 
   def measure(self, row, worker):
     """Warns of an episode that may never end."""
@@ -177,4 +208,5 @@ class _Scenarios:
       raise errors.EnvError('No scenario could be run to its end.')
     return Evaluation(
         [self._done[seed] for seed in self._seeds if seed in self._done],
-        [frame for seed in self._frames for frame in self._frames[seed]])
+        {seed: film for seed, film in self._films.items()
+         if seed in self._done and any(shot.frames for shot in film)})

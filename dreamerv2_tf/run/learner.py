@@ -31,6 +31,7 @@ class Learner:
 
   Attributes:
     means: of the metrics of the finished steps.
+    compiling: whether the first step runs, which TensorFlow traces.
   """
 
   def __init__(
@@ -49,6 +50,8 @@ class Learner:
       dataset: `batch` and `length`, the sequences of a batch and their rows.
     """
     self.means = Means()
+    self.compiling = False
+    self._compiled = False
     self._agent = agent
     self._folder = folder
     self._profile = profile
@@ -80,6 +83,7 @@ class Learner:
     self._agent.step.assign(step)
     with self._profile.trace('batch'):
       batches = [next(dataset) for _ in range(count)]
+    self.compiling = not self._compiled
     self._running = self._thread.submit(self._run, batches, step)
 
   def finish(self) -> None:
@@ -162,6 +166,7 @@ class Learner:
         self._dump(batch, step)
         raise
       self._times['time_train'] += time.monotonic() - began
+      self.compiling, self._compiled = False, True
       self.means.add(metrics)
 
   def _check_finite(self, metrics, step):

@@ -14,7 +14,7 @@ from . import trust as trustlib
 def load_agent(
     logdir: pathlib.Path, checkpoint: str = 'latest',
     overrides: Sequence[str] = (), env: envs.Env | None = None,
-    trust: bool = False) -> tuple[Any, Config, int]:
+    trust: bool = False, film: Sequence[int] = ()) -> tuple[Any, Config, int]:
   """Builds the agent of a run with the variables of a checkpoint.
 
   Args:
@@ -24,6 +24,7 @@ def load_agent(
     env: that the run was trained in, whose spaces are read; None makes the
       one of its task.
     trust: run code that the settings of the run name, see `trust.check`.
+    film: scenarios to be filmed later, which an environment may refuse.
 
   Returns:
     The agent, the run's configuration, and the step of the checkpoint.
@@ -52,17 +53,17 @@ def load_agent(
           f'The run in {logdir} was trained by a Python program in an '
           'environment without a name. Give it to load(logdir, env=...).')
     trustlib.check(logdir, config, trust)
-    env = _environment(config, base)
+    env = _environment(config, base, film)
   startup.import_tensorflow()
   from . import agents
   agent, step = agents.restore_agent(config, logdir, checkpoint, env, base)
   return agent, config, step
 
 
-def _environment(config, base):
+def _environment(config, base, film):
   """Returns the environment of a configuration, closed, for its spaces."""
   try:
-    env = environments.factory(config, ())()
+    env = environments.factory(config, film)()
   except errors.ConfigError as error:
     if config.task == base.task:
       raise

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from .. import errors, files
-from . import rundir, variables
+from . import rundir
 
 # A reader refuses a newer first number. 1.1: without settings of optimizers.
 FORMAT = (1, 1)
@@ -54,6 +54,7 @@ class Record:
     Raises:
       StateError: a value is NaN or infinite.
     """
+    from . import variables  # Imports TensorFlow.
     with np.load(self.path / 'arrays.npz', allow_pickle=False) as data:
       arrays = dict(data)
     variables.check_finite(self.path, [
@@ -63,6 +64,7 @@ class Record:
 
   def variables(self) -> dict[str, np.ndarray]:
     """Reads all variables by their path in the object that was saved."""
+    from . import variables  # Imports TensorFlow.
     return variables.read(self.path)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.replay import Replay
-from ..report import scores, video
+from ..report import lines, openloop, scores, video
 from . import environments, evaluate
 from .evaluator import Evaluation
 
@@ -41,8 +41,10 @@ def report(p: 'Parts', name: str) -> None:
   if not p.agent.world_model.heads['decoder'].cnn_keys or (
       not p.replays[name].can_sample):
     return
-  batch = video.clearest(next(p.datasets[f'{name}_report']))
-  p.logger.add(video.open_loop(p.agent.report(batch)), prefix=name)
+  with p.terminal.during('reporting'):
+    batch = video.clearest(next(p.datasets[f'{name}_report']))
+    p.logger.add(openloop.open_loop(
+        p.agent.report(batch), p.agent.world_model.CONTEXT), prefix=name)
 
 
 def evaluate_policy(p: 'Parts') -> tuple[int, list]:
@@ -53,8 +55,10 @@ def evaluate_policy(p: 'Parts') -> tuple[int, list]:
   """
   p.learner.finish()
   p.session.leave_if_asked()
-  with p.progress.clock.evaluating():
-    episodes, frames = run_scenarios(p)
+  count = p.schedule.eval_eps
+  with p.progress.clock.evaluating(), p.terminal.during(
+      f'evaluating 0/{count}'):
+    episodes, films = run_scenarios(p)
     p.progress.due['eval'] = False
     for episode in episodes:
       p.replays['eval'].add_episode(episode)
@@ -65,12 +69,15 @@ def evaluate_policy(p: 'Parts') -> tuple[int, list]:
         'env_failures': p.evaluator.pool.failures,
         **totals(p.replays['eval'])}, prefix='eval')
     p.collector.add_videos('eval', episodes[0])
-    if frames:
-      p.logger.video('eval_policy', np.stack(frames))
+    for film in films.values():
+      p.logger.video('eval_policy', np.stack([
+          frame.pixels for shot in film for frame in shot.frames]))
     report(p, 'eval')
     # What has learned in prefill alone is no agent that one wants back.
     if trained(p) > p.schedule.pretrain:
       p.session.offer(result['return_mean'])
+  best = p.progress.best_step == int(p.progress.step)
+  p.say(lines.evaluation(p.logger.step, result, len(episodes), best))
   return int(p.progress.step), episodes
 
 
@@ -97,7 +104,10 @@ def final_evaluation(
   if record:
     return record
   same = last and last[0] == step
-  episodes = last[1] if same else run_scenarios(p).episodes
+  if not same:
+    with p.terminal.during(f'evaluating 0/{count}'):
+      last = step, run_scenarios(p).episodes
+  episodes = last[1]
   record = evaluate.make_record(p.config, episodes, seed, step)
   try:
     evaluate.write(path, record, episodes)

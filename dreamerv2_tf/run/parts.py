@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import envs, schema
+from .. import config as configlib
+from .. import envs, schema, tfutils
 from ..agent import Agent
 from ..config import Config
 from ..data import when
 from ..data.driver import Driver
 from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
-from ..report import jsonl, tensorboard, terminal
+from ..report import jsonl, tensorboard, terminal, weights_biases
 from ..report import logger as loglib
-from . import agents, checkpoint, environments, rundir, texts
+from . import agents, checkpoint, describe, environments, rundir, texts
 from .clock import Clock
 from .collector import Collector
 from .evaluator import Evaluator
@@ -55,7 +56,8 @@ class Parts:
     evaluator: runs scenarios with the mode of the policy.
     every: `train`, `log`, `eval` and `video`, when that is due.
     logger: takes metrics, texts and videos.
-    outputs: of the logger; the first is that to the terminal.
+    outputs: of the logger; the first is `terminal`.
+    terminal: shows phase and metrics.
     profile: of TensorFlow.
     session: saves and restores.
   """
@@ -75,6 +77,7 @@ class Parts:
   every: Group
   logger: loglib.Logger
   outputs: list[Callable]
+  terminal: terminal.TerminalOutput
   profile: Profile
   session: Session
 
@@ -95,7 +98,7 @@ class Parts:
 
   def say(self, text: str) -> None:
     """Prints lines that are no metrics."""
-    self.outputs[0].message(text)
+    self.terminal.message(text)
 
 
 class Datasets(Group):
@@ -130,7 +133,8 @@ class Datasets(Group):
 
 
 def make(
-    config: Config, pool: envs.Pool, folder: rundir.RunDir, stop: Stop, *,
+    config: Config, pool: envs.Pool, folder: rundir.RunDir, stop: Stop,
+    screen: terminal.TerminalOutput, *,
     factory: Callable[[], envs.Env] | None = None,
     diff: Mapping[str, tuple] | None = None, began: float = 0.0) -> Parts:
   """Makes everything and restores the newest checkpoint, if there is one.
@@ -140,6 +144,7 @@ def make(
     pool: the training environments.
     folder: the locked run folder.
     stop: says whether a signal came.
+    screen: shows the run.
     factory: makes an environment for evaluation; None makes that of
       config.task.
     diff: configuration keys that changed since the last start.
@@ -149,8 +154,11 @@ def make(
     ConfigError, StateError, StorageError: see `errors`.
   """
   exact = agents.prepare_tensorflow(config)
-  parts = assemble(config, pool, folder.path, stop, factory, began, exact)
+  config = config.update({'precision': tfutils.settled(config.precision)})
+  parts = assemble(
+      config, pool, folder.path, stop, screen, factory, began, exact)
   restored = parts.session.restore()
+  screen.tick(parts.logger.step)
   parts.datasets.open()
   parts.session.begin()  # Before the records: a run without has lost it.
   diff = {**parts.session.changed, **(diff or {})}
@@ -161,8 +169,9 @@ def make(
   # Last, as what can not be restored stays as it is.
   parts.outputs.extend(open_outputs(config, parts, bool(restored)))
   parts.say(texts.introduction(
-      folder.path, parts.agent, config.envs, config.replay.ram, restored,
+      parts.agent, config.envs, config.replay.ram, restored,
       time.monotonic() - began))
+  parts.logger.text('about this run', describe.page(config, folder.path))
   parts.logger.text(
       'config', loglib.code_block(folder.config_path.read_text('utf-8')))
   parts.logger.hparams(config.flat)
@@ -171,6 +180,7 @@ def make(
 
 def assemble(
     config: Config, pool: envs.Pool, path: pathlib.Path, stop: Stop,
+    screen: terminal.TerminalOutput,
     factory: Callable[[], envs.Env] | None, began: float,
     exact: bool) -> Parts:
   """Makes everything but the outputs, and restores nothing.
@@ -178,7 +188,7 @@ def assemble(
   Args:
     path: of the run folder.
     exact: whether the same computation gives the same result.
-    config, pool, stop, factory, began: see `make`.
+    config, pool, stop, screen, factory, began: see `make`.
   """
   progress = Progress(config.seed, Clock(began))
   outputs = []
@@ -189,8 +199,7 @@ def assemble(
   checkpoints = checkpoint.Checkpoints(
       path / 'checkpoints', config.checkpoint_keep)
   profile = Profile(
-      path, schema.read_window(config.profile),
-      lambda line: outputs[0].message(line))
+      path, schema.read_window(config.profile), screen.message)
   learner = Learner(agent, path, profile, **config.taken_by(Learner))
   every = make_every(config)
   collector = make_collector(
@@ -200,9 +209,10 @@ def assemble(
   random = RandomPolicy(pool.act_space, [config.seed, 2])
   datasets = Datasets(replays, config.dataset)
   session = Session(
-      path, checkpoints, agent, progress, meta=describe(config, agent),
+      path, checkpoints, agent, progress, meta=meta_of(config, agent),
       every=config.checkpoint_every, exact=exact, stop=stop,
-      finish=learner.finish)
+      finish=learner.finish,
+      saving=functools.partial(screen.during, 'saving'))
   session.stores = {
       'replay': replays['train'], 'eval_replay': replays['eval']}
   session.parts = {
@@ -211,8 +221,8 @@ def assemble(
   return Parts(
       path, config, Schedule(*(config[k] for k in Schedule._fields)), progress,
       pool, agent, random, collector, learner, replays, datasets,
-      make_evaluator(config, pool, factory, stop, session), every, logger,
-      outputs, profile, session)
+      make_evaluator(config, pool, factory, stop, session, screen), every,
+      logger, outputs, screen, profile, session)
 
 
 def make_replays(
@@ -260,7 +270,8 @@ def make_collector(
 
 def make_evaluator(
     config: Config, pool: envs.Pool, factory: Callable[[], envs.Env] | None,
-    stop: Stop, session: Session) -> Evaluator:
+    stop: Stop, session: Session,
+    screen: terminal.TerminalOutput) -> Evaluator:
   """Returns what runs the scenarios of the evaluations within training."""
   count = config.eval_envs or min(config.envs, config.eval_eps)
   film = () if factory else environments.filmed(config, pool.obs_space)
@@ -268,24 +279,34 @@ def make_evaluator(
       environments.make_pool, config, factory, count, stop.asked
   ) if factory else functools.partial(
       environments.make_film_pool, config, film, count, stop.asked)
-  return Evaluator(start, film, before_step=session.leave_if_asked)
+  def show(done):
+    screen.phase = f'evaluating {done}/{config.eval_eps}'
+  return Evaluator(
+      start, film, before_step=session.leave_if_asked, progress=show)
 
 
 def open_outputs(
     config: Config, parts: Parts, restored: bool) -> list[Callable]:
-  """Opens terminal, metrics.jsonl and TensorBoard, cut to where the run is."""
+  """Opens metrics.jsonl and TensorBoard, cut to where the run is.
+
+  Weights & Biases as well, if it is asked for.
+  """
   folder, progress, repeat = parts.folder, parts.progress, config.action_repeat
   step = int(progress.step) * repeat
   if progress.written < int(progress.step):
     step -= 1  # The row of this step is still to be written.
   jsonl.JSONLOutput.take_back(folder, step)
+  fps, mode = min(max(parts.pool.fps, 5), 20), config.logger.wandb
   return [
-      terminal.TerminalOutput(config.steps * repeat), jsonl.JSONLOutput(folder),
+      parts.terminal, jsonl.JSONLOutput(folder),
       tensorboard.TensorBoardOutput(
-          folder, min(max(parts.pool.fps, 5), 20), step if restored else None)]
+          folder, fps, step if restored else None,
+          configlib.resolve([], []).flat),
+      *[weights_biases.WeightsBiasesOutput(folder, x, fps)
+        for x in [mode] if x != 'off']]
 
 
-def describe(config: Config, agent: Agent) -> dict[str, Any]:
+def meta_of(config: Config, agent: Agent) -> dict[str, Any]:
   """Returns what the manifest of a checkpoint tells of its run."""
   return {
       'config_hash': digest(config), 'settings': rundir.comparable(config),

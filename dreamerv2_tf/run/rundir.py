@@ -27,6 +27,8 @@ FOLDERS = (
     'plugins')
 FILES = (
     'lock', 'metrics.jsonl', 'config.yaml', 'run.json', 'failure.json')
+# Errors of names that can not be those of folders.
+NO_FOLDER = (None, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR)
 # What is changed in place or cleared: never through a link.
 OWNED = ('lock', 'metrics.jsonl', *FOLDERS)
 
@@ -72,12 +74,14 @@ class RunDir:
       self._new = not (self.path / 'lock').exists()
       self._lock = Lock(self.path / 'lock')
     except (OSError, ValueError, RuntimeError) as error:
-      # Names too long, with a null byte, of other bytes than UTF-8 or of an
-      # unknown home never work.
+      # Names too long, with a null byte, of other bytes than UTF-8, of an
+      # unknown home, of a file or below one never work.
       kind = errors.StorageError
-      if getattr(error, 'errno', None) in (None, errno.ENAMETOOLONG):
+      if getattr(error, 'errno', None) in NO_FOLDER:
         kind = errors.ConfigError
       why = getattr(error, 'strerror', None) or error
+      if isinstance(error, FileExistsError):
+        why = 'it is a file'
       raise kind(
           f"Can not write to the run folder '{files.printable(logdir)}': {why}."
           ' Give a folder that you may write to with --logdir.') from error
@@ -207,7 +211,8 @@ def comparable(config: Config) -> dict[str, Any]:
     Dotted key to value.
   """
   flat = {
-      k: v for k, v in config.flat.items() if k not in ('logdir', 'profile')}
+      k: v for k, v in config.flat.items()
+      if k not in ('logdir', 'profile', 'logger.wandb')}
   return json.loads(json.dumps(flat, default=dict))
 
 

@@ -1,6 +1,7 @@
 """Saves a run and goes on with it: a registry of parts that have a state."""
 
 from collections.abc import Callable, Iterable, Mapping
+import contextlib
 import functools
 import math
 import pathlib
@@ -47,7 +48,9 @@ class Session:
   def __init__(
       self, folder: pathlib.Path, checkpoints: Any, agent: Any,
       progress: Progress, *, meta: Mapping[str, Any], every: int, exact: bool,
-      stop: Stop, finish: Callable[[], Any]):
+      stop: Stop, finish: Callable[[], Any],
+      saving: Callable[[], contextlib.AbstractContextManager] = (
+          contextlib.nullcontext)):
     """Holds no parts yet.
 
     Args:
@@ -62,6 +65,7 @@ class Session:
         come again.
       stop: says whether a signal came.
       finish: waits for all that changes the state meanwhile.
+      saving: returns a context in which a checkpoint is written.
     """
     self.stores = {}
     self.parts = {}
@@ -76,6 +80,7 @@ class Session:
     self._exact = exact
     self._stop = stop
     self._finish = finish
+    self._saving = saving
     self._marked = None  # Score of the checkpoint that is marked as best.
     self._improved = False  # The next one has a better score.
 
@@ -133,9 +138,10 @@ class Session:
     save = functools.partial(
         self._checkpoints.save, self.saved, self._agent, state, arrays,
         self._meta, best)
-    saved = save()
-    while must and not saved:
-      saved = save()  # The third failure in a row raises.
+    with self._saving():
+      saved = save()
+      while must and not saved:
+        saved = save()  # The third failure in a row raises.
     if saved:
       for store in self.stores.values():
         store.saved()

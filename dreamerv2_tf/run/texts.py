@@ -6,16 +6,15 @@ import shlex
 from typing import Any
 
 from .. import envs
-from .progress import Progress
+from ..report import lines
 
 
 def introduction(
-    folder: pathlib.Path, agent: Any, count: int, ram: float,
-    restored: str, seconds: float) -> str:
+    agent: Any, count: int, ram: float, restored: str,
+    seconds: float) -> str:
   """Returns what is said before the first step.
 
   Args:
-    folder: of the run.
     agent: with the spaces of its environments.
     count: environments.
     ram: bytes that the replay may take in memory.
@@ -27,8 +26,7 @@ def introduction(
       agent.named_variables().values()))
   spaces = envs.signature(agent.obs_space, agent.act_space)
   keys = wm.encoder.cnn_keys + wm.encoder.mlp_keys
-  lines = [
-      f'Run folder    {folder}',
+  return '\n'.join([
       f'Observations  {", ".join(f"{k} {spaces[k]}" for k in keys)}',
       f'Actions       {spaces["action"]}',
       f'Environments  {count}',
@@ -36,41 +34,78 @@ def introduction(
       f'Replay        at most {ram / 1e9:.1f} GB of '
       'memory, the rest on disk',
       restored or 'New run.',
-      f'Ready after {seconds:.1f} s.']
-  return '\n'.join(lines)
+      f'Ready after {seconds:.1f} s.'])
 
 
 def summary(
-    folder: pathlib.Path, progress: Progress, *, episodes: int, prefill: int,
-    trained: bool, final: Mapping[str, Any] | None, named: bool) -> str:
+    folder: pathlib.Path, step: int, *, episodes: int, prefill: int,
+    trained: bool, score: str, named: bool) -> str:
   """Returns what is said at the end of a run.
 
   Args:
     folder: of the run.
-    progress: at the end.
+    step: environment steps.
     episodes: number of training episodes.
     prefill: environment steps before training.
     trained: whether there was a gradient step.
-    final: the record of the last evaluation, if there is one.
+    score: of `scored`.
     named: whether the environment can be made by its name.
   """
+  begin = 'Done' if trained else (
+      f'No gradient step was taken (prefill is {prefill} steps)')
+  return '\n'.join([
+      f'{begin}: {lines.count(step, "step")}, '
+      f'{lines.count(episodes, "episode")}.',
+      *([score] if score else []), hints(folder, named)])
+
+
+def complete(
+    folder: pathlib.Path, step: int, steps: int, score: str,
+    named: bool) -> str:
+  """Returns what is said of a run that has nothing to do.
+
+  Args:
+    folder, step, score, named: see `summary`.
+    steps: that it was to make.
+  """
+  further = 2 * (steps if step < 2 * steps else step)
+  return '\n'.join([
+      f'This run is complete ({step} of {steps} steps). Go on with --steps '
+      f'{further}.',
+      *([score] if score else []), hints(folder, named)])
+
+
+def scored(
+    final: Mapping[str, Any] | None, best: float | None,
+    best_step: int | None, count: int) -> str:
+  """Returns a line with the last and the best evaluation, '' without any.
+
+  Args:
+    final: the record of the last evaluation, if there is one.
+    best: highest mean return of an evaluation, if something was learned.
+    best_step: when that was.
+    count: episodes of an evaluation.
+  """
+  parts = []
+  if final:
+    score = lines.spread(
+        final['return_mean'], final['return_std'], final['episodes'])
+    crash = final.get('crash_rate')
+    crash = '' if crash is None else f', crash {100 * crash:.0f} %'
+    episodes = lines.count(final['episodes'], 'episode')
+    parts.append(f'last {score}{crash} ({episodes})')
+  if best is not None:
+    number = lines.count(count, 'episode')
+    when = '' if best_step is None else f' at step {best_step}'
+    parts.append(
+        f'best {lines.format_score(best)}{when} ({number})')
+  return f"Return: {'; '.join(parts)}." if parts else ''
+
+
+def hints(folder: pathlib.Path, named: bool) -> str:
+  """Returns the commands that come next."""
   where = shlex.quote(str(folder))
   show = f'dreamerv2 eval --logdir {where}'
   if not named:
     show = f'dreamerv2_tf.load({str(folder)!r}, env=...)'
-  score = ''
-  if final:
-    score = (
-        f", last eval_return {final['return_mean']:.1f} +- "
-        f"{final['return_std']:.1f} ({final['episodes']} episodes)")
-  if progress.best is not None:
-    score += f', best eval_return {progress.best:.1f}'
-  if progress.best_step is not None:
-    score += f' at step {progress.best_step}'
-  begin = 'Done' if trained else (
-      f'No gradient step was taken (prefill is {prefill} steps)')
-  return (
-      f'{begin}: {int(progress.step)} steps, {episodes} episodes'
-      f'{score}.\n'
-      f'  {show}\n'
-      f'  tensorboard --logdir {where}')
+  return f'  {show}\n  tensorboard --logdir {where}'

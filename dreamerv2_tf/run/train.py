@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from .. import envs, errors, startup
 from ..config import Config
 from ..data import when
-from . import environments, events, measure, rundir, texts
+from ..report import terminal
+from . import environments, events, finished, measure, rundir, texts
 from .stop import Stop
 
 if TYPE_CHECKING:  # It imports TensorFlow.
@@ -62,16 +63,21 @@ def run(
   make = factory or functools.partial(
       envs.make, config.task, **config.taken_by(envs.make))
   with rundir.RunDir(config.logdir, break_lock) as folder:
-    diff = _changes(config, folder, fresh)
+    config, diff = _changes(config, folder, fresh)
+    done = '' if callbacks else finished.complete(config, folder.path)
+    if done:
+      print(done, flush=True)
+      return
+    terminal.announce(folder.path, config.task, config.envs)
     made = None
     try:
-      with Stop() as stop:
+      with Stop() as stop, _open_terminal(config) as screen:
         with startup.importing_tensorflow(stop.asked):  # Beside the workers.
           pool = environments.make_pool(config, make, config.envs, stop.asked)
         with pool:
           from . import parts  # Imports TensorFlow: after the workers.
           with parts.make(
-              config, pool, folder, stop, factory=factory, diff=diff,
+              config, pool, folder, stop, screen, factory=factory, diff=diff,
               began=began) as made:
             train(made, events.Events(callbacks, made, make))
     except errors.Interrupted:
@@ -112,8 +118,10 @@ def train(p: 'Parts', told: events.Events) -> None:
     p.session.save_if_due()
     if prefilling(p):
       warned = warned or warn_if_endless(p)
+      p.terminal.phase = 'prefill'
       p.collector('random', p.random)
     else:
+      p.terminal.phase = 'compiling' if p.learner.compiling else 'training'
       mode = 'explore' if when.Until(p.schedule.expl_until)(step) else 'train'
       p.collector(
           'agent', functools.partial(p.learner.policy, mode=mode),
@@ -144,8 +152,10 @@ def finish(
         f'Nothing was learned: in {int(p.progress.step)} steps no episode has '
         f'ended. {ENDLESS}')
   final = measure.final_evaluation(p, last)
+  p.terminal.finish()
   p.say(texts.summary(
-      p.folder, p.progress, final=final,
+      p.folder, int(p.progress.step), score=texts.scored(
+          final, p.progress.best, p.progress.best_step, p.schedule.eval_eps),
       episodes=p.replays['train'].stats['total_episodes'],
       prefill=p.schedule.prefill, trained=measure.trained(p) > 0,
       named=p.config.task != environments.CUSTOM))
@@ -184,10 +194,13 @@ def warn_if_endless(p: 'Parts') -> bool:
 
 def pretrain(p: 'Parts') -> None:
   """Takes the gradient steps at the end of prefill that are still missing."""
-  while p.progress.pretrained < p.schedule.pretrain:
+  progress, total = p.progress, p.schedule.pretrain
+  while progress.pretrained < total:
     learn(p, 1)
+    p.terminal.phase = 'compiling' if p.learner.compiling else (
+        f'pretraining {progress.pretrained}/{total}')
     p.learner.finish()
-    p.progress.pretrained += 1
+    progress.pretrained += 1
     p.session.leave_if_asked()
 
 
@@ -203,14 +216,27 @@ def learn(p: 'Parts', count: int) -> None:
   p.learner.begin(p.datasets['train'], count, int(p.progress.step))
 
 
+def _open_terminal(config):
+  """Returns what shows the run from its start on."""
+  repeat = config.action_repeat
+  return terminal.TerminalOutput(
+      config.steps * repeat, eval_every=config.eval_every * repeat)
+
+
 def _changes(config, folder, fresh):
-  """Returns the settings that differ from those of the run in a folder."""
+  """Returns the settings, and which differ from those of the run in a folder.
+
+  A run keeps the precision that `auto` was where it began.
+  """
   if not folder.config_path.exists():
-    return {}
+    return config, {}
   if fresh:
     raise errors.StateError(
         f'{folder.path} holds a run and --fresh was given. Leave it out '
         'to go on with that run, or give another --logdir.')
-  diff = rundir.changed(Config.load(folder.config_path).flat, config.flat)
+  stored = Config.load(folder.config_path)
+  if config.precision == 'auto':
+    config = config.update({'precision': stored.precision})
+  diff = rundir.changed(stored.flat, config.flat)
   rundir.check_changed(folder.path, diff)
-  return diff
+  return config, diff

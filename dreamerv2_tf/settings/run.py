@@ -15,8 +15,9 @@ RUN = {
         bool, 'Two runs with one seed give the same numbers on the CPU, bit '
         'for bit.'),
     'precision': Key(
-        str, 'Number format of the networks; 16 scales the losses.',
-        choices=(16, 32, 'bf16')),
+        str, 'Number format of the networks; 16 scales the losses. auto is 16 '
+        'where a run begins on a GPU and 32 where there is none.',
+        choices=('auto', 16, 32, 'bf16')),
     'jit': Key(
         str, 'Compile with XLA; auto is off, as each part was slower with it '
         'on the CPU.', choices=('auto', True, False)),
@@ -124,6 +125,10 @@ LOGGING = {
     'profile': Key(
         str, 'Steps to record for TensorBoard, START:STOP, such as 2000:2200; '
         'empty: none.', form='steps'),
+    'logger.wandb': Key(
+        str, 'Also write to Weights & Biases (extra wandb): online, or offline '
+        "into the run folder, for 'wandb sync'.",
+        choices=('off', 'online', 'offline')),
     'log_keys_video': Key(
         str, 'Observation keys logged as video.', form='list'),
     'log_keys_sum': Key(

@@ -75,12 +75,47 @@ def test_a_breach_of_reset_and_step_is_told_once():
   assert str(info.value).count('has shape (3,), expected (4,)') == 1
 
 
+def test_repeated_actions_are_filmed_each():
+  env = make('Counter', render=True, action_repeat=2)  # Ends after 5.
+  env.reset(1)
+  seen = []
+  for _ in range(3):
+    env.step(onehot(1))
+    seen.append([frame.pixels.max() for frame in env.frames()])
+  assert seen == [[1, 2], [3, 4], [5]]
+
+
+def test_names_of_actions_and_whether_time_is_known():
+  assert make('Counter').about == {'actions': [], 'timed': True}
+  class Atari(gym.Env):
+    observation_space = gym.spaces.Box(0, 1, (3,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, seed=None, options=None):
+      return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+      return np.zeros(3, np.float32), 0.0, False, False, {}
+
+    def get_action_meanings(self):
+      return ['NOOP', 'FIRE']
+  assert envs.wrap(Atari(), **config()).about == {
+      'actions': ['NOOP', 'FIRE'], 'timed': False}
+
+
+def test_a_frame_keeps_its_picture_and_readings():
+  pixels = np.random.default_rng(0).integers(0, 256, [4, 6, 3], np.uint8)
+  frame = envs.Frame.take(pixels.transpose([1, 0, 2]), {'log_speed': 2.5})
+  np.testing.assert_array_equal(frame.pixels, pixels.transpose([1, 0, 2]))
+  assert frame.readings == {'log_speed': 2.5}
+
+
 def test_frames_are_one_for_each_step():
   env = make('Counter', render=True)
   env.reset(1)
-  assert [frame.max() for frame in env.frames()] == [0]
+  assert [frame.pixels.max() for frame in env.frames()] == [0]
   env.step(onehot(1))
-  assert [frame.max() for frame in env.frames()] == [1]
+  assert [frame.pixels.max() for frame in env.frames()] == [1]
   assert env.frames()[0].shape == (8, 12, 3)
   assert env.fps == 5
   plain = make('Counter')

@@ -137,7 +137,7 @@ def test_frames_come_with_rows():
     run(pool, ('reset', 1), ('reset', 2))
     run(pool, ACTION, None)
     assert pool.fps == 5
-    assert [frame.max() for frame in pool.frames[0]] == [1]
+    assert [frame.pixels.max() for frame in pool.frames[0]] == [1]
 
 
 def test_ctrl_c_is_for_the_trainer_alone():

@@ -321,15 +321,16 @@ def test_another_size_in_a_new_folder_is_another_run(train, collect, tmp_path):
 
 
 @pytest.mark.fault(49)
-@pytest.mark.parametrize('name', ['file', 'file/run'])
+@pytest.mark.parametrize('name, why', [
+    ('file', 'it is a file'), ('file/run', 'Not a directory')])
 def test_no_environment_is_built_without_a_run_folder(
-    name, train, collect, tmp_path):
+    name, why, train, collect, tmp_path):
   (tmp_path / 'file').write_text('mine')
   flags = [  # This environment can not be built: it would be exit status 4.
       '--task', 'gym_toys:Fault-v0', '--env.config.fault', 'constructor']
-  line = train(6, *collect, *flags, logdir=tmp_path / name)
+  line = train(2, *collect, *flags, logdir=tmp_path / name)
   assert line.startswith(
-      f"error: Can not write to the run folder '{tmp_path / name}': ")
+      f"error: Can not write to the run folder '{tmp_path / name}': {why}.")
   assert (tmp_path / 'file').read_text() == 'mine'
   assert [path.name for path in tmp_path.iterdir()] == ['file']
 
@@ -338,7 +339,7 @@ def test_no_environment_is_built_without_a_run_folder(
 def test_file_in_the_way(tmp_path):
   (tmp_path / 'file').write_text('mine')
   for path in (tmp_path / 'file', tmp_path / 'file' / 'run'):
-    with pytest.raises(errors.StorageError, match='Can not write to the run'):
+    with pytest.raises(errors.ConfigError, match='Can not write to the run'):
       rundir.RunDir(path)
   assert (tmp_path / 'file').read_text() == 'mine'
 

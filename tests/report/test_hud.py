@@ -63,7 +63,7 @@ def test_columns_may_be_wider_than_others():
 def test_the_right_end_is_whole_and_the_left_makes_room():
   bar = hud.line(300, 100 * 'scenario ', 'crashed', right_color=hud.BAD)
   assert bar.shape == (hud.SMALL + 10, 300, 3)
-  right = 300 - hud.MARGIN - hud.width_of('crashed', hud.SMALL)
+  right = 300 - hud.MARGIN - hud.width_of('crashed', hud.SMALL + 2)
   gap = bar[:, right - hud.MARGIN + 1:right - 1]
   assert (gap == hud.BACK).all()
   alone = hud.line(300, '', 'crashed', right_color=hud.BAD)
@@ -92,5 +92,6 @@ def test_pictures_lie_above_and_beside_one_another():
 def test_a_title_hides_no_pixel():
   frame = solid(5, 60, 9)
   got = hud.titled(frame, 'observation')
-  np.testing.assert_array_equal(got[-5:], frame)
-  assert got.shape == (27, 60, 3) and (got[:22] != hud.BACK).any()
+  np.testing.assert_array_equal(got[-6:-1, 1:-1], frame)
+  assert got.shape == (29, 62, 3) and (got[:22] != hud.BACK).any()
+  assert (got[22] == hud.FRAME).all() and (got[22:, 61] == hud.FRAME).all()

@@ -117,18 +117,3 @@ def test_the_sequences_shown_are_those_with_the_fewest_beginnings():
   np.testing.assert_array_equal(
       video.clearest(batch, 7)['reward'], [1, 2, 4, 5, 6, 7, 0])
   assert video.clearest({'is_first': is_first[:2]})['is_first'].shape == (2, 4)
-
-
-def test_truth_lies_over_prediction_over_difference():
-  rng = np.random.default_rng(0)
-  truth = rng.uniform(size=[2, 7, 4, 3, 1]).astype(np.float32)
-  model = truth + 0.5
-  got = video.open_loop({'a/b': (truth, model)})
-  assert list(got) == ['openl_a/b'] and got['openl_a/b'].shape == (7, 12, 6, 1)
-  rows = np.split(got['openl_a/b'], 3, 1)
-  for want, row in zip((truth, np.minimum(model, 1), None), rows):
-    for index, part in enumerate(np.split(row, 2, 2)):
-      if want is None:
-        np.testing.assert_allclose(part, 0.75)
-      else:
-        np.testing.assert_array_equal(part, want[index])

@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 import runs
 
-from dreamerv2_tf import cli
+from dreamerv2_tf import cli, startup
 from dreamerv2_tf.config import resolve
 
 KEYS = {
@@ -85,15 +85,31 @@ class TestHighway:
     lines = eval_(highway[preset], '--episodes', 3, '--envs', 2, '--json')
     assert lines[-1] == by_command[1][preset][-1]
 
-  @pytest.mark.parametrize('preset', ['highway', 'highway_kinematics'])
-  def test_video_shows_the_time_between_decisions(self, by_command, preset):
-    folder, records = by_command
+  @pytest.mark.parametrize('preset, height', [
+      ('highway', 150 + 88 + 68),  # With what the agent sees.
+      ('highway_kinematics', 150 + 68)])
+  def test_video_shows_the_time_between_decisions(
+      self, highway, by_command, preset, height):
+    folder, _ = by_command
+    [stored] = highway[preset].glob('eval-*-10000-3.json')
+    length = json.loads(stored.read_text())['per_episode']['length'][0]
     with Image.open(folder / f'{preset}.gif') as video:
-      # 15 instants for each decision, of which equal ones are merged.
-      assert video.n_frames > 5 * 3
-      assert video.size == (600, 150)
+      # 15 frames for each decision, of which equal ones are merged.
+      assert 10 * length < video.n_frames <= 15 * length + 1
+      assert video.size == (600, height)
+      video.seek(video.n_frames - 1)
+      assert video.info['duration'] >= 1400
       last = np.asarray(video.convert('RGB'))
-    assert last.std() > 1
+    assert last[:150].std() > 1 and last[150:].std() > 1
+
+  def test_files_for_each_episode(self, highway, eval_, tmp_path):
+    lines = eval_(
+        highway['highway_kinematics'], '--episodes', 3, '--envs', 1, '--seed',
+        31, '--video', tmp_path / '{seed}.mp4', '--video-episodes', 2,
+        '--env.config.duration', 2)
+    paths = [str(tmp_path / f'{seed}.mp4') for seed in (31, 32)]
+    assert sorted(map(str, tmp_path.iterdir())) == paths
+    assert lines[-1].endswith(f', {paths[0]} and {paths[1]}')
 
   def test_scenarios_and_settings(self, highway, eval_):
     logdir = highway['highway_kinematics']
@@ -110,7 +126,10 @@ class TestHighway:
 
   @pytest.mark.parametrize('status, flags, message', [
       (3, ['--checkpoint', '7'], "There is no checkpoint '7' in"),
-      (2, ['--video', 'a.mp4'], 'does not end in .gif'),
+      (2, ['--video', 'a.avi'], 'does not end in .gif or .mp4'),
+      (2, ['--video', 'a.gif', '--video-episodes', '0'], 'must be 1 to 100'),
+      (2, ['--video', 'a.gif', '--video-episodes', '3', '--episodes', '2'],
+       'must be 1 to 2, the number of --episodes, but is 3'),
       (2, ['--video', 'missing/a.gif'], 'its folder does not exist'),
       (2, ['--env.config.lane_count', '3'], "Did you mean 'lanes_count'"),
       (2, ['--task', 'gym_CartPole-v1'],
@@ -123,6 +142,30 @@ class TestHighway:
     line = eval_(logdir, *flags, status=status)
     assert line.startswith('error: ') and message in line
     assert runs.tree(logdir) == before
+
+
+def test_an_mp4_without_its_package_is_refused_at_once(
+    highway, eval_, tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'av', None)
+  line = eval_(
+      highway['highway_kinematics'], '--video', tmp_path / 'a.mp4', status=2)
+  assert line == (
+      "error: --video needs the package 'av' to write an MP4. Install it with: "
+      'pip install av, or write a .gif, which needs none.')
+  assert not list(tmp_path.iterdir())
+
+
+def test_an_environment_that_can_not_render_is_refused(
+    tmp_path, eval_, monkeypatch):
+  monkeypatch.setattr(startup, 'import_tensorflow', None)  # Not that late.
+  resolve(['debug'], ['--task', 'gym_toys:Dark-v0']).save(
+      tmp_path / 'config.yaml')
+  line = eval_(
+      tmp_path, '--trust', '--video', tmp_path / 'a.gif', status=2)
+  assert line == (
+      "error: Environment 'gym_toys:Dark-v0' can not render pictures "
+      '(rgb_array), so that it can not be filmed.')
+  assert [path.name for path in tmp_path.iterdir()] == ['config.yaml']
 
 
 def test_a_reader_may_leave(highway):

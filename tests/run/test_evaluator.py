@@ -4,6 +4,7 @@ import functools
 import json
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from dreamerv2_tf import errors
@@ -32,20 +33,40 @@ class TestEvaluator:
   def seeds(self, episodes):
     return [round(10 * episode['vector'][0, 1]) for episode in episodes]
 
+  def check_film(self, films):
+    assert list(films) == [3]
+    assert [
+        [frame.pixels[0, 0, 0] for frame in shot.frames]
+        for shot in films[3]] == [[0], [1], [2], [3], [4], [5]]
+
   def test_each_scenario_once_in_order(self, tmp_path):
-    episodes, frames = self.collect(tmp_path, [5, 3, 9], film=[3])
+    episodes, films = self.collect(tmp_path, [5, 3, 9], film=[3])
     assert self.seeds(episodes) == [5, 3, 9]
-    assert [frame[0, 0, 0] for frame in frames] == [0, 1, 2, 3, 4, 5]
+    self.check_film(films)
 
   @pytest.mark.parametrize('count', [1, 2, 3])
   @pytest.mark.parametrize('at', [1, 2])
   def test_failed_ones_run_again(self, tmp_path, at, count):
-    episodes, frames = self.collect(
+    episodes, films = self.collect(
         tmp_path, [5, 3, 9], [3, 1, 'raise'], [9, 1, 'raise'], at=at,
         count=count, film=[3])
     assert self.seeds(episodes) == [5, 3, 9]
     assert {len(x['reward']) for x in episodes} == {6}
-    assert [frame[0, 0, 0] for frame in frames] == [0, 1, 2, 3, 4, 5]
+    self.check_film(films)
+
+  def test_what_the_policy_thinks_is_filmed_with_its_action(self, tmp_path):
+    asked = []
+    def look(outputs, state):
+      asked.append(1)
+      return {'twice': 2 * outputs['action']}
+    _, films = self.collect(
+        tmp_path, [5, 3, 9], film=[3], count=1, look=look)
+    [first, *others] = films[3]
+    assert first.look == {} and len(others) == 5
+    for shot in others:
+      np.testing.assert_array_equal(
+          shot.look['twice'], 2 * shot.row['action'])
+    assert len(asked) == 5  # Not for episodes that are not filmed.
 
   def test_failure_in_the_reset(self, tmp_path):
     episodes, _ = self.collect(

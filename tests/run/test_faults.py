@@ -113,7 +113,7 @@ def test_the_end_of_a_run_scores_what_was_trained(tmp_path, capsys, caplog):
   out = capsys.readouterr().out
   # At step 60 was the end of prefill: no best yet. Each of 7 steps earns 1.
   assert runs.column(logdir, 'eval_return') == [7]
-  assert ('steps, 14 episodes, last eval_return 7.0 +- 0.0 (3 episodes).\n'
+  assert ('steps, 14 episodes.\nReturn: last 7.0 ± 0.0 (3 episodes).\n'
           f"  dreamerv2 eval --logdir '{logdir}'\n"
           f"  tensorboard --logdir '{logdir}'") in out
   record = json.loads((logdir / 'eval-100-20000-3.json').read_text())
@@ -123,6 +123,9 @@ def test_the_end_of_a_run_scores_what_was_trained(tmp_path, capsys, caplog):
   assert cli.main([*flags, '--steps', '140', '--env.obs_scale', '1']) == 0
   assert runs.column(logdir, 'eval_return') == [7, 7]
   out = capsys.readouterr().out
-  assert ', best eval_return 7.0 at step 130.' in out
+  assert '; best 7.0 at step 130 (3 episodes).' in out
   assert cli.main([*flags, '--steps', '140', '--env.obs_scale', '1']) == 0
-  assert 'last eval_return 7.0 +- 0.0 (3 episodes)' in capsys.readouterr().out
+  out = capsys.readouterr().out
+  assert out.startswith(
+      'This run is complete (140 of 140 steps). Go on with --steps 280.\n'
+      'Return: last 7.0 ± 0.0 (3 episodes); best 7.0 at step 130 (3 episodes).')

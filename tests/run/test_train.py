@@ -108,7 +108,9 @@ class TestHighway:
     out = (highway['highway'].parent / 'highway.out').read_text()
     for text in (
         'Observations  image uint8 (32, 128, 1)', 'Actions       Discrete(5)',
-        'New run.', 'eval_return', 'Done: ', 'dreamerv2 eval --logdir'):
+        'Starting TensorFlow and ', 'New run.', '  evaluation: return ',
+        '  training: return ', 'Done: ', 'Return: last ',
+        'dreamerv2 eval --logdir'):
       assert text in out, text
 
 

@@ -21,44 +21,46 @@ def row(script):
       method, asked, checkpoint, list(runs))
 
 
-def test_seeds_are_interpolated_within_what_all_have(script, row):
-  first = run(0, [100, 60, 5], [200, 120, 7], [300, 180, 9])
-  second = run(1, [150, 90, 10], [250, 150, 20], [350, 210, 30])
-  [(label, x, lines)] = script.curves([row(first, second)], script.STEPS)
-  assert label == 'a, 900 steps, seeds 0, 1'
-  assert x.tolist() == [200, 300]
-  assert lines.tolist() == [[7, 9], [15, 25]]
-  [(_, x, lines)] = script.curves([row(first, second)], script.TIME)
-  assert x.tolist() == [2, 3] and lines.tolist() == [[7, 9], [15, 25]]
+def drawn(script, rows, axis):
+  return [
+      (run.method, run.seed, run.xs.tolist(), run.ys.tolist())
+      for run in script.curves('t', rows, axis)]
+
+
+def test_seeds_have_a_curve_each_in_steps_or_minutes(script, row):
+  rows = [row(run(0, [100, 60, 5], [200, 120, 7]), run(1, [150, 90, 10]))]
+  assert drawn(script, rows, script.STEPS) == [
+      ('a, 900 steps', '0', [100, 200], [5, 7]),
+      ('a, 900 steps', '1', [150], [10])]
+  assert drawn(script, rows, script.TIME) == [
+      ('a, 900 steps', '0', [1, 2], [5, 7]), ('a, 900 steps', '1', [1.5], [10])]
 
 
 def test_each_run_is_drawn_once(script, row):
   first, second = run(0, [1, 1, 5]), run(1, [1, 1, 7])
-  drawn = script.curves([
-      row(first), row(first, second, checkpoint='last'),
-      row(first, asked=700)], script.STEPS)
-  assert [(label, len(lines)) for label, _, lines in drawn] == [
-      ('a, 900 steps, seeds 0, 1', 2), ('a, 700 steps, seed 0', 1)]
+  rows = [
+      row(first), row(first, second, checkpoint='last'), row(first, asked=700)]
+  assert [x[:2] for x in drawn(script, rows, script.STEPS)] == [
+      ('a, 900 steps', '0'), ('a, 900 steps', '1'), ('a, 700 steps', '0')]
 
 
 def test_what_has_no_curve_is_not_drawn(script, row):
   untimed = row(run(0, [1, None, 5]))
-  assert len(script.curves([untimed, row(run(0))], script.STEPS)) == 1
-  assert script.curves([untimed], script.TIME) == []
+  assert len(drawn(script, [untimed, row(run(0))], script.STEPS)) == 1
+  assert drawn(script, [untimed], script.TIME) == []
 
 
 def test_few_curves_are_drawn_the_best(script, row):
   rows = [row(run(0, [1, 1, 5]), method=f'm{i}') for i in range(9)]
-  drawn = script.curves(rows, script.STEPS)
-  assert [label.split(',')[0] for label, *_ in drawn] == [
+  assert [x[0].split(',')[0] for x in drawn(script, rows, script.STEPS)] == [
       'm0', 'm1', 'm2', 'm3', 'm4', 'm5']
 
 
 def test_minutes_with_evaluations_are_marked(script, row):
   rows = [row(run(0, [1, 60, 5], inclusive=True))]
   marked = 'minutes with evaluations'
-  assert marked in script.curves(rows, script.TIME)[0][0]
-  assert marked not in script.curves(rows, script.STEPS)[0][0]
+  assert marked in drawn(script, rows, script.TIME)[0][0]
+  assert marked not in drawn(script, rows, script.STEPS)[0][0]
 
 
 def test_the_axis_holds_all_but_what_is_far_below_no_skill(script):
@@ -73,6 +75,6 @@ def test_a_picture_is_drawn_with_and_without_curves(script, row, tmp_path):
   for name, some, levels in (
       ('both', rows, {'slow': 4.0, 'plan': 8.0}), ('level', [], {'slow': 4.0}),
       ('curve', rows, {}), ('nothing', [], {})):
-    path = tmp_path / f'{name}.png'
-    script.plot(some, levels, script.TIME, path)
+    path = tmp_path / f'{name}.x.png'
+    script.plot('t', some, levels, script.TIME, path)
     assert np.asarray(Image.open(path)).std() > 10

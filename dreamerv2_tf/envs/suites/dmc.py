@@ -4,7 +4,9 @@ Code: danijar/dreamerv2 common/envs.py, DMC.
 """
 
 from collections.abc import Container, Mapping, Sequence
+import contextlib
 import os
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -63,8 +65,6 @@ def make(
   task = f'dmc_{name}'
   check_keys(task, config, ['task_kwargs', 'environment_kwargs'])
   draws = images or bool(render)
-  if draws and not ({'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)):
-    os.environ.setdefault('MUJOCO_GL', 'egl')
   plain = _load(task, name, to_plain(config), draws)
   if camera < 0:
     camera = CAMERAS.get(name, 0)
@@ -75,6 +75,7 @@ def make(
       env, task, Adapter(env.observation_space, scale=scale), render=render,
       time_limit=time_limit)
   result.fps = env.metadata['render_fps']
+  result.alone = draws
   return result
 
 
@@ -181,20 +182,42 @@ class Control(gym.Env):
     return obs
 
   def _draw(self, size):
+    if 'tensorflow' in sys.modules:
+      # The software renderer finds the compiler, LLVM, of TensorFlow.
+      raise ConfigError(
+          'DeepMind Control draws in a process without TensorFlow only, as '
+          'both together crash. Give --envs_parallel process.')
     return self._env.physics.render(*size, camera_id=self._camera)
+
+
+@contextlib.contextmanager
+def _renderer(draws):
+  """Chooses what draws, which is read while the modules are imported."""
+  chosen = 'MUJOCO_GL' in os.environ
+  display = {'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)
+  if not chosen and not draws:
+    os.environ['MUJOCO_GL'] = 'disabled'
+  elif not chosen and not display:
+    os.environ['MUJOCO_GL'] = 'egl'
+  try:
+    yield
+  finally:
+    if not chosen:
+      os.environ.pop('MUJOCO_GL', None)
 
 
 def _load(task, name, config, draws):
   """Makes an environment of dm_control."""
   try:
-    from dm_control import manipulation, suite
-    from dm_control.locomotion.examples import basic_rodent_2020
+    with _renderer(draws):
+      from dm_control import manipulation, suite
+      from dm_control.locomotion.examples import basic_rodent_2020
     known = tasks()
   except ModuleNotFoundError as error:
     raise missing(task, error, extra='dmc') from None
   except Exception as error:  # Its renderer, whatever that raises.
     raise EnvError(
-        f"Environment '{task}': {NO_PICTURES.format(brief(error).rstrip('.'))}") from error
+        f"Environment '{task}': {_no_pictures(error)}") from error
   name = ALIASES.get(name, name)
   if name not in known:
     raise unknown(task, name, known, 'tasks', everything=False)
@@ -218,11 +241,17 @@ def _load(task, name, config, draws):
     ) from None
 
 
+def _no_pictures(error):
+  return NO_PICTURES.format(brief(error).rstrip('.'))
+
+
 def _check_pictures(task, env):
   """Draws once; refuses what fails and constant pictures."""
   try:
     env.reset(seed=0)
     picture = env.render()
+  except ConfigError:
+    raise
   except Exception as error:
     cameras = env._env.physics.model.ncam
     if env._camera >= cameras:
@@ -230,7 +259,7 @@ def _check_pictures(task, env):
           f"'dmc_camera' is {env._camera}, but '{task}' has the cameras 0 to "
           f'{cameras - 1}; -1 is the one of the original.') from None
     raise EnvError(
-        f"Environment '{task}': {NO_PICTURES.format(brief(error).rstrip('.'))}") from error
+        f"Environment '{task}': {_no_pictures(error)}") from error
   if picture.min() == picture.max():
     raise EnvError(
         f"Environment '{task}': "

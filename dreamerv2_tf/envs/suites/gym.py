@@ -57,11 +57,18 @@ def make(
     env.close()
     raise ConfigError(
         f"Write the task as 'highway_{name}', which knows its image layout.")
-  if render and env.render_mode != 'rgb_array':
-    raise ConfigError(f"Environment '{task}' can not render rgb_array.")
+  modes = env.metadata.get('render_modes') or ['rgb_array']
+  if render and (env.render_mode != 'rgb_array' or 'rgb_array' not in modes):
+    raise _blind(task)
   return Env(
       env, task, Adapter(env.observation_space, scale=scale),
       render=render, **options)
+
+
+def _blind(task):
+  return ConfigError(
+      f"Environment '{task}' can not render pictures (rgb_array), so that it "
+      'can not be filmed.')
 
 
 def _import(task, module):
@@ -94,7 +101,7 @@ def _check_arguments(task, name, kwargs):
     return
   for key in kwargs:
     if key == 'render_mode' and key not in params:
-      raise ConfigError(f"Environment '{task}' can not render.")
+      raise _blind(task)
     if key not in params:
       raise ConfigError(
           f"'env.config.{key}' is not an argument of environment '{task}'."

@@ -17,7 +17,8 @@ from .highway_config import check_frequencies, merge
 def make(
     name: str, overrides: Mapping[str, Any], *,
     scale: float | Sequence[float] = 1.0,
-    render: bool | Container[int] = False, **options: Any) -> Env:
+    render: bool | Container[int] = False, smooth: bool = False,
+    **options: Any) -> Env:
   """Makes an environment of highway-env.
 
   Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle.
@@ -29,6 +30,7 @@ def make(
       are divided by 200 m along the road, 4 m times the lanes across it, and
       80 m/s.
     render: collect frames, one for each simulated instant.
+    smooth: at least 15 a second, with cars between two instants on their way.
     **options: `action_repeat` and `time_limit` of Env.
 
   Raises:
@@ -47,8 +49,15 @@ def make(
     result.advice.append(
         f'env.config.observation.stack_size is {stack}, but after a reset only '
         'the newest frame is filled. Set it to 1: the world model remembers.')
+  names = getattr(plain.action_type, 'actions', None)
+  if isinstance(names, dict):
+    result.about['actions'] = [
+        names[i].lower().replace('_', ' ') for i in sorted(names)]
   if render:
-    result.fps = float(plain.config['simulation_frequency'])
+    from .highway_camera import Camera
+    camera = Camera(plain, smooth)
+    result.fps, result.shots = camera.fps, camera.shots
+    result.about['timed'] = True
     plain.set_record_video_wrapper(_Recorder(result))
   return result
 

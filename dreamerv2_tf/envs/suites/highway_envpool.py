@@ -37,7 +37,8 @@ OPTIONS = {
 def make(
     name: str, overrides: Mapping[str, Any], *,
     scale: float | Sequence[float] = 1.0,
-    render: bool | Container[int] = False, **options: Any) -> Env:
+    render: bool | Container[int] = False, smooth: bool = False,
+    **options: Any) -> Env:
   """Makes an environment with the spaces of `highway.make`.
 
   Args:
@@ -45,6 +46,7 @@ def make(
     overrides: merged deeply into the configuration of highway-env.
     scale: factor for float observations, see `highway.make`.
     render: collect frames, one per decision.
+    smooth: no difference here.
     **options: `action_repeat` and `time_limit` of Env.
 
   Raises:

@@ -99,7 +99,7 @@ def test_creatures_are_drawn_in_the_order_of_their_birth():
 def test_images_and_videos_have_the_asked_sizes():
   env = make(render=True, render_size=(48, 64))
   assert env.reset(0)['image'].shape == (48, 64, 3)
-  [frame] = env.frames()
+  frame = env.frames()[0].pixels
   assert frame.shape == (360, 360, 3) and frame.std() > 0
 
 

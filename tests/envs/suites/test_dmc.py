@@ -1,5 +1,10 @@
-"""DeepMind Control: spaces, cameras, repeats, ends, what can not be drawn."""
+"""DeepMind Control: spaces, cameras, repeats, ends, what can not be drawn.
 
+Pictures are drawn in a worker, as this process may have TensorFlow.
+"""
+
+import contextlib
+import functools
 import sys
 import types
 
@@ -7,6 +12,7 @@ import dm_env
 from dm_env import specs
 from environments import config
 import numpy as np
+from pools import run
 import pytest
 
 from dreamerv2_tf import envs
@@ -23,19 +29,29 @@ def blind(task='cartpole_balance', env_config=None, **settings):
   return make(task, env_config, dmc_images=False, **settings)
 
 
+@contextlib.contextmanager
+def worker(task='cartpole_balance', env_config=None, render=False, **settings):
+  make = functools.partial(
+      envs.make, f'dmc_{task}', **config(env_config, **settings), render=render)
+  pool = envs.Pool(make, 1)
+  yield pool
+  pool.close()
+
+
 def push(env, value=1.0):
   return env.step({'action': np.full(
       env.act_space['action'].shape, value, np.float32)})
 
 
 def test_images_and_joints_are_observed():
-  env = make('walker_walk', render_size=(48, 64))
-  got = envs.signature(env.obs_space, env.act_space)
+  with worker('walker_walk', render_size=(48, 64)) as pool:
+    got = envs.signature(pool.obs_space, pool.act_space)
+    first, again, other = (
+        run(pool, ('reset', seed))[0]['image'] for seed in (1, 1, 2))
   assert {k: v for k, v in got.items() if 'is_' not in k} == {
       'image': 'uint8 (48, 64, 3)', 'height': 'float32 (1,)',
       'orientations': 'float32 (14,)', 'velocity': 'float32 (9,)',
       'reward': 'float32 ()', 'action': 'float32 (6,)'}
-  first, again, other = (env.reset(seed)['image'] for seed in (1, 1, 2))
   np.testing.assert_array_equal(first, again)
   assert (first != other).any() and first.std() > 10
 
@@ -158,12 +174,30 @@ def test_names_of_the_original_and_of_the_suite():
     ('cartpole_balance', {'env_config': {'limit': 1}},
      'Known settings: environment_kwargs, task_kwargs'),
     ('cartpole_balance', {'env_config': {'task_kwargs': {'colour': 1}}},
-     'does not take env.config'),
-    ('cartpole_balance', {'dmc_camera': 9}, "'dmc_camera' is 9, but 'dmc_cart"
-     "pole_balance' has the cameras 0 to [0-9]")])
+     'does not take env.config')])
 def test_mistakes_are_named(task, kwargs, text):
   with pytest.raises(ConfigError, match=text):
     make(task, **kwargs)
+
+
+def test_a_camera_that_is_not_there_is_named():
+  with pytest.raises(ConfigError, match=(
+      "'dmc_camera' is 9, but 'dmc_cartpole_balance' has the cameras 0 to ")):
+    with worker(dmc_camera=9):
+      pass
+
+
+def test_it_does_not_draw_beside_tensorflow(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow', None)
+  for here in make, lambda: make(dmc_images=False, render=True):
+    with pytest.raises(ConfigError, match='Give --envs_parallel process'):
+      here()
+  monkeypatch.setattr(
+      dmc.Control, '_draw', lambda self, size: np.arange(
+          3 * size[0] * size[1]).reshape((*size, 3)).astype(np.uint8))
+  with pytest.raises(ConfigError, match='Give --envs_parallel process'):
+    envs.Pool(make, 1, parallel='none')
+  envs.Pool(blind, 1, parallel='none').close()
 
 
 def test_a_missing_package_is_named(monkeypatch):

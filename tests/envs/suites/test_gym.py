@@ -59,3 +59,12 @@ def test_unknown_argument_of_the_constructor():
 def test_constructor_that_raises():
   with pytest.raises(EnvError, match='can not be built: ValueError: no such'):
     make('Fault', {'fault': 'constructor'})
+
+
+@pytest.mark.parametrize('name', ['Blind', 'Dark'])
+def test_what_can_not_render_can_not_be_filmed(name):
+  make(name)
+  with pytest.raises(ConfigError, match=(
+      f"'gym_toys:{name}-v0' can not render pictures .rgb_array., so that it "
+      'can not be filmed')):
+    make(name, render=True)

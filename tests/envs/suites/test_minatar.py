@@ -88,14 +88,14 @@ def test_an_episode_knows_nothing_of_the_one_before():
 def test_videos_show_all_channels_in_colours():
   env = make(render=True, minatar_partial=True)
   env.reset(0)
-  [frame] = env.frames()
+  frame = env.frames()[0].pixels
   assert frame.shape == (240, 240, 3) and frame.dtype == np.uint8
   # Nothing, paddle and bricks; the ball begins in front of a brick.
   assert len(np.unique(frame.reshape(-1, 3), axis=0)) == 3
 
 
 @pytest.mark.parametrize('game, settings, text', [
-    ('breakuot', {}, "Did you mean 'minatar_breakout'[?] Known games: asterix,"),
+    ('breakuot', {}, "Did you mean 'minatar_breakout'[?] Known games: aster"),
     ('breakout', {'env_config': {'sticky_action': 0}},
      "'env.config.sticky_action' is no setting of 'minatar_breakout'. Did you"),
     ('breakout', {'render_size': (9, 64)}, 'must be at least as large')])

@@ -17,16 +17,17 @@ from dreamerv2_tf.data.random_policy import RandomPolicy
 WORLD = {'area': [24, 24]}  # Made in a fraction of the time.
 TASKS = {
     'atari_pong': {'action_repeat': 4},
-    'dmc_cartpole_balance': {},
+    'dmc_cartpole_balance': {'dmc_images': False},
     'dmc_locom_rodent_escape_bowl': {'dmc_images': False},
     'dmc_manip_reach_site': {'dmc_images': False},
     'crafter_reward': {'env_config': WORLD},
     'minatar_seaquest': {'render_size': (20, 20)}}
+HERE = '--envs_parallel', 'none'
 RUNS = {
-    'atari_small': [],
+    'atari_small': HERE,
     'dmc_vision': ['--task', 'dmc_cup_catch'],
-    'crafter': ['--env.config.area', '24,24', '--log_every', '30'],
-    'minatar': ['--minatar_partial', '--envs', '2']}
+    'crafter': [*HERE, '--env.config.area', '24,24', '--log_every', '30'],
+    'minatar': [*HERE, '--minatar_partial', '--envs', '2']}
 
 
 @pytest.mark.parametrize('task', TASKS)
@@ -59,8 +60,8 @@ def test_a_running_episode_is_replayed_to_the_bit(task, caplog):
 def test_a_run_trains_goes_on_and_is_evaluated(preset, tmp_path, capsys):
   logdir, film = tmp_path / 'run', tmp_path / 'film.gif'
   few = [
-      '--envs_parallel', 'none', '--prefill', 20, '--train_every', 1000,
-      '--log_every', 0, '--eval_every', 0, '--time_limit', 12]
+      '--prefill', 20, '--train_every', 1000, '--log_every', 0,
+      '--eval_every', 0, '--time_limit', 12]
   flags = ['--configs', preset, 'debug', *few, *RUNS[preset]]
   assert runs.here(logdir, *flags, '--steps', 30) == 0
   assert runs.here(logdir, '--steps', 34) == 0

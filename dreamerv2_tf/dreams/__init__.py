@@ -1,0 +1,1 @@
+"""Dreams to look at: what the world model predicts, beside what happened."""
