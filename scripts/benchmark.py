@@ -188,7 +188,7 @@ def spaces(config: Config) -> tuple[dict, dict]:
     ConfigError: the task is unknown.
     EnvError: its environment can not be built.
   """
-  env = envs.make(config.task, **config.taken_by(envs.make))
+  env = envs.make(config.task, probe=True, **config.taken_by(envs.make))
   env.close()
   return env.obs_space, env.act_space
 

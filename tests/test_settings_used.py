@@ -53,7 +53,7 @@ GIVEN = {
     'world_model', 'actor', 'judge', 'states', 'dream', 'seed', 'actions',
     'ent_scale',
     'directory', 'spaces', 'are_actions', 'prefetch',
-    'memory', 'around', 'vectors', 'mode', 'render', 'smooth',
+    'memory', 'around', 'vectors', 'mode', 'render', 'smooth', 'probe',
     'min_std',  # A setting of the actor alone.
     'init_std', 'wd_pattern'}  # The original's; they keep their defaults.
 

@@ -28,7 +28,7 @@ def make(
     atari_full_actions: bool = False, atari_life_done: bool = False,
     atari_ram: bool = False, minatar_partial: bool = False,
     mode: str = 'train', render: bool | Container[int] = False,
-    smooth: bool = False) -> Env:
+    smooth: bool = False, probe: bool = False) -> Env:
   """Makes the environment of a task.
 
   Args:
@@ -46,6 +46,8 @@ def make(
       highway-env, and always has the rewards of Crafter.
     render: collect frames, see Env.
     smooth: at least 15 frames a second in highway.
+    probe: only its spaces are needed; what can not be done beside TensorFlow
+      is not tried.
 
   Raises:
     ConfigError: unknown task or environment key, unsupported space, or one
@@ -66,7 +68,9 @@ def make(
           'noops': atari_noops, 'sticky': atari_sticky,
           'full_actions': atari_full_actions, 'life_done': atari_life_done,
           'ram': atari_ram},
-      'dmc': {'size': render_size, 'camera': dmc_camera, 'images': dmc_images},
+      'dmc': {
+          'size': render_size, 'camera': dmc_camera, 'images': dmc_images,
+          'probe': probe},
       'crafter': {'size': render_size, 'mode': mode},
       'minatar': {'size': render_size, 'partial': minatar_partial}}
   return build(

@@ -46,7 +46,7 @@ class Env:
   def __init__(
       self, env: gym.Env, name: str, adapter: Adapter, *,
       action_repeat: int = 1, time_limit: int = 0,
-      render: bool | Container[int] = False,
+      render: bool | Container[int] = False, check: bool = True,
       logs: Mapping[str, Callable[[gym.Env], float]] | None = None):
     """Wraps and checks a Gymnasium environment.
 
@@ -59,6 +59,7 @@ class Env:
       time_limit: policy steps after which an episode is truncated; 0: none.
       render: collect the frames that `frames` returns; True for all episodes,
         or the seeds of those.
+      check: reset and step it.
       logs: functions of the innermost environment, by `log_` key.
 
     Raises:

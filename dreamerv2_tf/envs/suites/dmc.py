@@ -38,7 +38,7 @@ def make(
     render: bool | Container[int] = False,
     action_repeat: int = 1, time_limit: int = 0,
     size: Sequence[int] = (64, 64), camera: int = -1,
-    images: bool = True) -> Env:
+    images: bool = True, probe: bool = False) -> Env:
   """Makes a task, such as `walker_walk`, `cup_catch` or `manip_reach_site`.
 
   Observations are those of the task, as vectors, and `image`, [H, W, 3] uint8.
@@ -55,7 +55,9 @@ def make(
     time_limit: steps after which an episode is cut; 0: the task's own limit.
     size: height and width of the image.
     camera: number of the camera; -1: the original's for this task.
-    images: draw them; without, nothing is drawn but videos.
+    images: draw them; without, nothing is drawn but videos and the cameras
+      that are observations of a task.
+    probe: only its spaces are needed: draw nothing.
 
   Raises:
     ConfigError: unknown task, key or camera.
@@ -64,17 +66,16 @@ def make(
   """
   task = f'dmc_{name}'
   check_keys(task, config, ['task_kwargs', 'environment_kwargs'])
-  draws = images or bool(render)
-  plain = _load(task, name, to_plain(config), draws)
+  draws = images or bool(render) or name.startswith('locom_')
+  plain = _load(task, name, to_plain(config), images, draws and not probe)
   if camera < 0:
     camera = CAMERAS.get(name, 0)
   env = Control(plain, action_repeat, size if images else None, camera)
-  if draws:
+  if draws and not probe:
     _check_pictures(task, env)
   result = Env(
       env, task, Adapter(env.observation_space, scale=scale), render=render,
-      time_limit=time_limit)
-  result.fps = env.metadata['render_fps']
+      time_limit=time_limit, check=not probe)
   result.alone = draws
   return result
 
@@ -206,7 +207,7 @@ def _renderer(draws):
       os.environ.pop('MUJOCO_GL', None)
 
 
-def _load(task, name, config, draws):
+def _load(task, name, config, images, draws):
   """Makes an environment of dm_control."""
   try:
     with _renderer(draws):
@@ -226,7 +227,8 @@ def _load(task, name, config, draws):
     check_keys(task, config, [])
   try:
     if kind == 'manip':
-      return manipulation.load(f'{rest}_vision', seed=0)
+      kind = 'vision' if images else 'features'
+      return manipulation.load(f'{rest}_{kind}', seed=0)
     if kind == 'locom':
       return getattr(basic_rodent_2020, rest)(random_state=0)
     [pair] = [x for x in suite.ALL_TASKS if '_'.join(x) == name]

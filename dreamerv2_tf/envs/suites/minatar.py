@@ -3,8 +3,8 @@
 Paper: arXiv 1903.03176.
 """
 
-import colorsys
 from collections.abc import Container, Mapping, Sequence
+import colorsys
 from typing import Any
 
 import gymnasium as gym
