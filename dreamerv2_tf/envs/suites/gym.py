@@ -18,8 +18,7 @@ from .common import missing, to_plain
 def make(
     name: str, kwargs: Mapping[str, Any], *,
     scale: float | Sequence[float] = 1.0,
-    render: bool | Container[int] = False, smooth: bool = False,
-    **options: Any) -> Env:
+    render: bool | Container[int] = False, **options: Any) -> Env:
   """Makes a registered Gymnasium environment, `Id-v0` or `module:Id-v0`.
 
   Args:
@@ -27,7 +26,6 @@ def make(
     kwargs: arguments of its constructor.
     scale: factor for float observations, see Adapter.
     render: collect frames, see Env.
-    smooth: no difference here.
     **options: `action_repeat` and `time_limit` of Env.
 
   Raises:
