@@ -9,20 +9,21 @@ import re
 from typing import NamedTuple
 
 GROUPS = {
-    '1 results': 'How good the agent is: evaluations, on the same scenarios '
-    'each time.',
-    '2 training': 'The episodes in which it learns, of a policy that explores; '
+    '1 results': 'How good the agent is: the return of evaluations, on the '
+    'same scenarios each time.',
+    '2 evaluation': 'What else there is to know of their episodes.',
+    '3 training': 'The episodes in which it learns, of a policy that explores; '
     'random at first.',
-    '3 world model': 'How well the model reconstructs and predicts.',
-    '4 actor critic': 'What actor and critic learn from dreams.',
-    '5 speed': 'Steps per second, and where the time goes.',
-    '6 health': 'Counts of what went wrong. A chart appears once there is '
+    '4 world model': 'How well the model reconstructs and predicts.',
+    '5 actor critic': 'What actor and critic learn from dreams.',
+    '6 speed': 'Steps per second, and where the time goes.',
+    '7 health': 'Counts of what went wrong. A chart appears once there is '
     'something to count.',
-    '7 counts': 'How much was made and stored.',
-    '8 own': 'Metrics of your own callbacks.',
+    '8 counts': 'How much was made and stored.',
+    '9 own': 'Metrics of your own callbacks.',
 }
-OWN = '8 own'
-HEALTH = '6 health'
+OWN = '9 own'
+HEALTH = '7 health'
 
 
 class Metric(NamedTuple):
@@ -57,13 +58,16 @@ TABLE = [
         ('eval_return', 'reward', 'Mean over the evaluation episodes of the '
          'sum of rewards.'),
         ('eval_return_std', 'reward', 'Standard deviation of the return over '
-         'these episodes.'),
-        ('eval_length', 'steps', 'Mean length of these episodes.'),
-        ('eval_crash_rate', 'share, 0 to 1', 'How many of these episodes had '
-         'a crash.'),
-        ('eval_speed', 'm/s', 'Mean speed of the own car in these episodes.')),
+         'these episodes.')),
     *_rows(
-        '2 training',
+        '2 evaluation',
+        ('eval_length', 'steps', 'Mean length of evaluation episodes.'),
+        ('eval_crash_rate', 'share, 0 to 1', 'How many evaluation '
+         'episodes had a crash.'),
+        ('eval_speed', 'm/s', 'Mean speed of the own car in evaluation '
+         'episodes.')),
+    *_rows(
+        '3 training',
         ('train_return', 'reward', 'Sum of rewards of a training episode.'),
         ('train_length', 'steps', 'Length of a training episode.'),
         ('mean_train_log_speed', 'm/s', 'Mean speed of the own car in a '
@@ -74,7 +78,7 @@ TABLE = [
          'training episode of what the environment tells besides '
          '(log_keys_sum, log_keys_mean, log_keys_max).')),
     *_rows(
-        '4 actor critic',
+        '5 actor critic',
         ('expl_<name>', '', 'The same of the behaviour that explores '
          '(expl_behavior).')),
     *_rows(
@@ -82,7 +86,7 @@ TABLE = [
         ('<model,actor,critic>_skipped', 'share, 0 to 1', 'Gradient steps '
          'without effect, as float16 overflowed.')),
     *_rows(
-        '3 world model',
+        '4 world model',
         ('model_loss', 'nats', 'Sum of the losses of the world model, each '
          'times its loss_scales.'),
         ('kl_loss', 'nats', 'KL divergence of posterior and prior, balanced, '
@@ -109,7 +113,7 @@ TABLE = [
         ('model_loss_scale', '', 'Factor on the loss against underflow of '
          'float16.')),
     *_rows(
-        '4 actor critic',
+        '5 actor critic',
         ('actor_loss', '', 'Loss of the actor: less return and entropy is '
          'more loss.'),
         ('actor_ent', 'nats', 'Entropy of the policy; five actions have at '
@@ -134,11 +138,11 @@ TABLE = [
         ('<actor,critic>_loss_scale', '', 'Factor on the loss against '
          'underflow of float16.')),
     *_rows(
-        '3 world model',
+        '4 world model',
         ('<key>_loss', 'nats', 'Negative log-likelihood of an observation, '
          'reconstructed.')),
     *_rows(
-        '5 speed',
+        '6 speed',
         ('fps', 'steps per second, times action repeat', 'Speed since the '
          'last row, evaluations included.'),
         ('fps_env', 'steps per second', 'The same without action repeat.'),
@@ -169,7 +173,7 @@ TABLE = [
         ('checkpoint_failures', 'count', 'Checkpoints that could not be '
          'written, since the start.')),
     *_rows(
-        '7 counts',
+        '8 counts',
         ('<train,eval>_total_steps', 'steps', 'Ever stored.'),
         ('<train,eval>_total_episodes', 'episodes', 'Ever stored.'),
         ('<train,eval>_loaded_steps', 'steps', 'Still in replay.'),
@@ -179,17 +183,17 @@ TABLE = [
 
 PICTURES = [
     *_rows(
-        '1 results',
+        '2 evaluation',
         ('eval_policy', '', 'The road, or what else the environment draws, in '
          'the first evaluation episode.'),
         ('eval_policy_<key>', '', 'What the policy saw in the first '
          'evaluation episode.')),
     *_rows(
-        '2 training',
+        '3 training',
         ('train_policy_<key>', '', 'What the policy saw in a training '
          'episode.')),
     *_rows(
-        '3 world model',
+        '4 world model',
         ('<train,eval>_openl_<key>', '', 'Dreams: the model sees a few frames, '
          'then predicts the rest from the actions alone. Error: gray where '
          'there is none.')),

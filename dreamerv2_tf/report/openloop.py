@@ -15,7 +15,8 @@ STACKED = 2  # Sequences below one another, if they are wide.
 SCALE = 4  # At most; less where many sequences would get too wide.
 WIDEST = 1000  # Pixels of the sequences together.
 ROWS = ('truth', 'model', 'error')
-GUTTER = 60  # Pixels left of the rows, for these words.
+GUTTER = 80  # Pixels left of the rows, for these words.
+LETTERS = 18  # Pixels: TensorBoard shows pictures smaller.
 GAP = 8  # Between sequences.
 STRIP = 4  # Height of the bar of time.
 BEHIND, CONTEXT, AHEAD = 50, 130, 240  # Its grays: to come, seen, dreamt.
@@ -75,7 +76,7 @@ def _head(t, length, context, width, depth):
   seen = t < context
   text = f'sees frame {t + 1} of {context}' if seen else (
       f'dreams, {t + 1 - context} ahead')
-  words = _gray(hud.line(width, text, color=hud.PLAIN), depth)
+  words = _gray(hud.line(width, text, color=hud.PLAIN, size=LETTERS), depth)
   strip = np.full((STRIP, width, depth), BEHIND, np.uint8)
   end, edge = (round(width * x / length) for x in (t + 1, context))
   strip[:, :min(end, edge)] = CONTEXT
@@ -85,7 +86,7 @@ def _head(t, length, context, width, depth):
 
 def _word(name, height, depth):
   """Returns a word in the middle of a dark strip, [height, GUTTER, depth]."""
-  word = _gray(hud.line(GUTTER, name), depth)
+  word = _gray(hud.line(GUTTER, name, size=LETTERS), depth)
   strip = np.zeros((height, GUTTER, depth), np.uint8) + _back(depth)
   top = max(0, (height - len(word)) // 2)
   strip[top:top + len(word)] = word[:height]

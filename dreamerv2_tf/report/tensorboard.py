@@ -58,7 +58,8 @@ class TensorBoardOutput:
 
   def __init__(
       self, logdir: str | os.PathLike, fps: float = 20,
-      resume: int | None = None, defaults: Mapping[str, Any] | None = None):
+      resume: int | None = None, defaults: Mapping[str, Any] | None = None,
+      usual: Mapping[str, Any] | None = None):
     """Prepares an event file, which appears with the first write.
 
     Args:
@@ -67,10 +68,12 @@ class TensorBoardOutput:
       resume: step from which a run goes on, environment steps times action
         repeat: TensorBoard then drops what an earlier start wrote beyond it.
       defaults: settings that need not be told, dotted key to value.
+      usual: the same of the preset; what differs from it is shown first.
     """
     self._logdir = pathlib.Path(logdir)
     self._fps = fps
     self._defaults = defaults or {}
+    self._usual = usual or {}
     self._file = None
     self._warned = False
     self._described = set()  # Tags whose description is in the file.
@@ -103,11 +106,13 @@ class TensorBoardOutput:
       mapping: all settings, dotted key to value.
     """
     from tensorboard.plugins.hparams import summary_v2 as hp
-    told = {
-        key: _plain(value) for key, value in mapping.items()
-        if key in TOLD or key not in UNTOLD and (
-            key not in self._defaults
-            or _plain(value) != _plain(self._defaults[key]))}
+    from tensorboard.plugins.hparams.api_pb2 import HParamInfo
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    plain = {k: _plain(v) for k, v in mapping.items() if k not in UNTOLD}
+    differ = lambda base: {
+        k: v for k, v in plain.items()
+        if k in TOLD or k not in base or v != _plain(base[k])}
+    told, first = differ(self._defaults), differ(self._usual)
     # Runs of one name would count as one trial.
     folder = self._logdir.absolute()
     name = '/'.join(folder.parts[-2:]).lstrip('/')
@@ -115,6 +120,12 @@ class TensorBoardOutput:
         hp.Metric(f'{metrics.find(key).group}/{key}', display_name=text)
         for key, text in COLUMNS.items()]
     config = hp.hparams_config_pb([], columns)
+    content = config.value[0].metadata.plugin_data
+    data = HParamsPluginData.FromString(content.content)
+    data.experiment.hparam_infos.extend(
+        HParamInfo(name=k, type=_kind(v), differs=k in first)
+        for k, v in plain.items())
+    content.content = data.SerializeToString()
     self._write([
         _event(0, summary=config),
         _event(0, summary=hp.hparams_pb(told, trial_id=name))])
@@ -217,6 +228,13 @@ def _text(name, text):
       plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name='text'))
   return summary_pb2.Summary(value=[summary_pb2.Summary.Value(
       tag=name, tensor=tensor, metadata=metadata)])
+
+
+def _kind(value):
+  """Returns the type of a setting, as DataType of the hparams page."""
+  if isinstance(value, str):
+    return 1
+  return 2 if isinstance(value, bool) else 3
 
 
 def _plain(value):

@@ -301,7 +301,7 @@ def open_outputs(
       parts.terminal, jsonl.JSONLOutput(folder),
       tensorboard.TensorBoardOutput(
           folder, fps, step if restored else None,
-          configlib.resolve([], []).flat),
+          configlib.resolve([], []).flat, describe.usual(folder)),
       *[weights_biases.WeightsBiasesOutput(folder, x, fps)
         for x in [mode] if x != 'off']]
 

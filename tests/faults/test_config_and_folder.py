@@ -108,7 +108,8 @@ def failure(logdir):
     (2, ['--steps', '2.5'], "'steps' must be a whole number"),
     (2, ['--task', 'gym_CartPol-v1'], "'gym_CartPol-v1' is not a known task"),
     (2, ['--task', 'highway_highway-fst-v0'], 'is not a known task. Did you'),
-    (2, ['--task', 'atari_pong'], 'not available in this version'),
+    (2, ['--task', 'atari_pongg'],
+     "'atari_pongg' is not a known task. Did you mean 'atari_pong'"),
     (2, ['--configs', 'highway', '--env.config.lane_count', '3'],
      "'env.config.lane_count' is not a key of this environment. Did you mean"),
     (2, ['--task', 'gym_toys:Counter-v0', '--env.config.lenth', '3'],
@@ -471,7 +472,7 @@ def test_full_disk_warns_once_and_tears_nothing(tmp_path, caplog):
   assert caplog.text.count('No space left on device') == 1
   output._file.space = 10000
   output([(4, 'x', np.array(1.0))])
-  assert points(events(tmp_path), 'scalars/x') == [(1, 1), (4, 1)]
+  assert points(events(tmp_path), '9 own/x') == [(1, 1), (4, 1)]
 
 
 @pytest.mark.fault(51)
@@ -694,7 +695,7 @@ def test_metrics_go_on_where_the_run_goes_on(
   assert list(map(json.loads, side.read_text().splitlines())) == lost != []
   want = [(row['step'], row['train_return']) for row in rows(collected)
           if 'train_return' in row]
-  assert points(events(collected), 'scalars/train_return') == want
+  assert points(events(collected), '3 training/train_return') == want
   assert want[0][0] < 40 < want[-1][0]
 
 
@@ -736,7 +737,7 @@ def test_restart_purges_only_later_steps(tmp_path):
       output([(step, 'x', np.array(value))])
   write(TensorBoardOutput(tmp_path), (10, 50, 90), 1.0)
   write(TensorBoardOutput(tmp_path, resume=50), (70, 90), 2.0)
-  assert points(events(tmp_path), 'scalars/x') == [
+  assert points(events(tmp_path), '9 own/x') == [
       (10, 1), (50, 1), (70, 2), (90, 2)]
 
 
@@ -760,7 +761,7 @@ def test_torn_file_is_still_read(tmp_path):
   path, = tmp_path.iterdir()
   path.write_bytes(path.read_bytes()[:-5])
   TensorBoardOutput(tmp_path, resume=1)([(3, 'x', np.array(1.0))])
-  assert points(events(tmp_path), 'scalars/x') == [(1, 1), (3, 1)]
+  assert points(events(tmp_path), '9 own/x') == [(1, 1), (3, 1)]
 
 
 @pytest.mark.fault(54)
@@ -808,7 +809,7 @@ def test_keys_of_observations_may_be_odd_names(
   for key in toys.Names.KEYS:
     assert len(runs.column(tmp_path / 'run', f'{key}_loss')) > 1
     assert all(key in episode for episode in runs.episodes(tmp_path / 'run'))
-    assert points(events(tmp_path / 'run'), f'scalars/{key}_loss')
+    assert points(events(tmp_path / 'run'), f'4 world model/{key}_loss')
   assert not (tmp_path / 'run' / 'quarantine').exists()
 
 

@@ -5,14 +5,15 @@ import json
 import math
 import types
 
+import boards
 import numpy as np
 from PIL import Image
 import pytest
 import runs
-from tensorboard.backend.event_processing import event_accumulator
 
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.data.replay import Replay
+from dreamerv2_tf.report import metrics
 from dreamerv2_tf.run import measure
 
 LOSSES = (
@@ -86,23 +87,31 @@ class TestHighway:
   @pytest.mark.parametrize('preset, key', KINDS)
   def test_tensorboard(self, highway, preset, key):
     logdir = highway[preset]
-    events = event_accumulator.EventAccumulator(
-        str(logdir), size_guidance={'images': 0, 'scalars': 0, 'tensors': 0})
-    tags = events.Reload().Tags()
+    events = boards.events(logdir)
     names = set().union(*runs.rows(logdir)) - {'step'}
-    assert {f'scalars/{name}' for name in names} <= set(tags['scalars'])
-    for event in events.Scalars('scalars/eval_return'):
-      assert np.float32(event.value) in np.float32(
+    assert not [x for x in names if metrics.find(x) is None]
+    tags = {f'{metrics.find(x).group}/{x}' for x in names}
+    # Nothing failed, so that there is no such chart.
+    drawn = {x for x in tags if not x.startswith(metrics.HEALTH)}
+    assert boards.tags_of(events, 'scalars') == drawn != tags
+    assert all(
+        'Unit' in events.SummaryMetadata(x).summary_description
+        for x in drawn if 'return' in x or 'time' in x or 'fps' in x)
+    for _, value in boards.points(events, '1 results/eval_return'):
+      assert np.float32(value) in np.float32(
           runs.column(logdir, 'eval_return'))
     videos = {'eval_policy'} if key == 'vector' else {
         'train_policy_image', 'eval_policy_image', 'train_openl_image',
         'eval_openl_image'}
-    assert set(tags['images']) == videos
+    found = {x.split('/')[1]: x for x in boards.tags_of(events, 'images')}
+    assert set(found) == videos
     for name in videos:
-      data = events.Images(name)[-1].encoded_image_string
-      assert data[:3] == b'GIF'
+      _, width, _, data = boards.picture(events, found[name])
+      assert width >= 480 and data[:3] == b'GIF'
       assert Image.open(io.BytesIO(data)).n_frames > 1
-    assert any('config' in tag for tag in tags['tensors'])
+    page = events.Tensors('about this run')[0].tensor_proto.string_val[0]
+    assert f'- Preset: `{preset}`, `debug`' in page.decode()
+    assert 'config' in boards.tags_of(events, 'text')
 
   def test_terminal(self, highway):
     out = (highway['highway'].parent / 'highway.out').read_text()
