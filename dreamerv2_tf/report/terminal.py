@@ -38,9 +38,9 @@ class TerminalOutput:
   """A bar below the lines on a terminal, lines alone elsewhere.
 
   There is a line for each row of training (`log_every`), with means of the
-  episodes, and of metrics of callbacks, since the line before it, for the end of prefill, and for each
-  `message`, such as that of an evaluation. When the terminal or the pipe goes
-  away, the output falls silent and the run goes on.
+  episodes, and of metrics of callbacks, since the line before it; for the end
+  of prefill; and for each `message`, such as that of an evaluation. When the
+  terminal or the pipe goes away, the output falls silent and the run goes on.
 
   Attributes:
     phase: what the run does; its first word is one of starting, prefill,
