@@ -28,7 +28,7 @@ from .summary import Summary
 
 log = logging.getLogger(__name__)
 
-WIDTH = 480  # Pixels to which small pictures are enlarged,
+WIDTH = 512  # Pixels to which small pictures are enlarged,
 SCALE = 4  # at most by this factor.
 # Settings that tell nothing of a trial, and those that always do.
 UNTOLD = {
