@@ -9,6 +9,7 @@ ARG EXTRA=''
 RUN python -m venv /opt/venv
 COPY pyproject.toml setup.py README.md LICENSE MANIFEST.in configs.yaml /src/
 COPY dreamerv2_tf /src/dreamerv2_tf
+COPY results /src/results
 RUN /opt/venv/bin/pip install --no-cache-dir /src ${EXTRA:+"$EXTRA"}
 
 FROM python:3.11-slim

@@ -19,8 +19,6 @@ import benchmark_learner
 import benchmark_loop
 from benchmark_tools import Task, cores
 import command
-import gymnasium as gym
-import numpy as np
 
 from dreamerv2_tf import config as configlib
 from dreamerv2_tf import envs
@@ -128,11 +126,9 @@ def measure(
     ConfigError: the task is unknown or the learner can not be built.
     EnvError: the environment can not be built.
   """
-  obs_space, act_space, missing = spaces(config)
-  notes = [f'No environment: {missing}'] * bool(missing)
-
-  run = functools.partial(
-      _run, arguments, (obs_space, act_space), notes)
+  obs_space, act_space = spaces(config)
+  notes: list[str] = []
+  run = functools.partial(_run, arguments, (obs_space, act_space), notes)
   count = len(cores())
   result = dict.fromkeys(key for key, _, _ in ROWS) | {
       'machine': rundir.machine(), 'versions': rundir.versions(),
@@ -144,11 +140,10 @@ def measure(
     ms = run('train', '--cores', str(count)).get('train_step_ms')
     result['train_step_all_cores_ms'] = ms
     result['cores_speedup'] = ms and usual / ms
-  parts = ['policy', 'replay']
-  if not missing:
-    parts += ['environments', 'free_loop'] + ['loop'] * (count > 1)
-    if count == 1:
-      notes.append('No loop with a core for each: there is but one.')
+  parts = ['policy', 'replay', 'environments', 'free_loop']
+  parts += ['loop'] * (count > 1)
+  if count == 1:
+    notes.append('No loop with a core for each: there is but one.')
   growth = []
   for part in parts + ['ops'] * options.ops:
     found = run(part)
@@ -186,35 +181,16 @@ def _growth(config, result, run):
   return rows
 
 
-def spaces(config: Config) -> tuple[dict, dict, str]:
-  """Returns the spaces of the task, and why it has no environment or ''.
+def spaces(config: Config) -> tuple[dict, dict]:
+  """Returns the spaces of the task.
 
   Raises:
     ConfigError: the task is unknown.
     EnvError: its environment can not be built.
   """
-  try:
-    env = envs.make(config.task, **config.taken_by(envs.make))
-    env.close()
-    return env.obs_space, env.act_space, ''
-  except ConfigError as error:
-    suite = config.task.partition('_')[0]
-    actions = {
-        'atari': gym.spaces.Discrete(18), 'crafter': gym.spaces.Discrete(17),
-        'dmc': gym.spaces.Box(-1, 1, (6,), np.float32)}
-    if suite not in envs.LATER or suite not in actions:
-      raise
-    gray = suite == 'atari' and config.atari_grayscale
-    shape = (*config.render_size, 1 if gray else 3)
-    box = lambda shape, dtype: gym.spaces.Box(0, 255, shape, dtype)
-    obs_space = {
-        'image': box(shape, np.uint8), 'reward': box((), np.float32),
-        'is_first': gym.spaces.Box(0, 1, (), bool),
-        'is_last': gym.spaces.Box(0, 1, (), bool),
-        'is_terminal': gym.spaces.Box(0, 1, (), bool)}
-    if suite == 'dmc':
-      obs_space['vector'] = box((24,), np.float32)  # As of the walker.
-    return obs_space, {'action': actions[suite]}, str(error)
+  env = envs.make(config.task, probe=True, **config.taken_by(envs.make))
+  env.close()
+  return env.obs_space, env.act_space
 
 
 def _table(result: dict) -> Iterator[str]:

@@ -9,8 +9,9 @@ from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import ConfigError
 
 PRESETS = [
-    'defaults', 'highway', 'highway_kinematics', 'small', 'atari', 'crafter',
-    'dmc_vision', 'dmc_proprio', 'debug']
+    'defaults', 'highway', 'highway_kinematics', 'small', 'atari',
+    'atari_paper', 'atari_small', 'crafter', 'dmc_vision', 'dmc_proprio',
+    'minatar', 'debug']
 
 
 def test_attribute_item_and_dotted_access_agree():

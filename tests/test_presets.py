@@ -74,6 +74,7 @@ def test_unknown_keys_of_a_preset_are_refused(write):
 def test_dmc_proprio_differs_from_dmc_vision_in_what_is_seen():
   vision, proprio = resolve(['dmc_vision']).flat, resolve(['dmc_proprio']).flat
   assert {k: v for k, v in proprio.items() if v != vision[k]} == {
+      'dmc_images': False,
       'encoder.mlp_keys': '.*', 'encoder.cnn_keys': '$^',
       'decoder.mlp_keys': '.*', 'decoder.cnn_keys': '$^'}
 

@@ -114,7 +114,9 @@ def test_what_a_run_folder_keeps():
       key.split('.')[0] for key in KEYS if settings.is_fixed(key))
   assert kept == {
       'task': 1, 'env': 2, 'render_size': 1, 'dmc_camera': 1,
-      'atari_grayscale': 1, 'action_repeat': 1, 'expl_behavior': 1,
+      'dmc_images': 1, 'atari_grayscale': 1, 'atari_full_actions': 1,
+      'atari_ram': 1, 'minatar_partial': 1,
+      'action_repeat': 1, 'expl_behavior': 1,
       'pred_discount': 1, 'rssm': 9, 'encoder': 7, 'decoder': 7,
       'reward_head': 5, 'discount_head': 5, 'expl_head': 5, 'actor': 6,
       'critic': 5, 'model_opt': 1, 'actor_opt': 1, 'critic_opt': 1,

@@ -21,7 +21,7 @@ COMMANDS = {
         'evaluate', 'Score a trained agent on fixed scenarios; make videos.',
         '--pretrained highway_kinematics --video drive.gif'),
     'dream': (
-        'dream', 'Show what the model predicts, and what if one acts otherwise.',
+        'dream', 'Show what the model predicts; what if one acts otherwise?',
         '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
     'plot': (
         'plot', 'Draw learning curves of runs, of any metric.',

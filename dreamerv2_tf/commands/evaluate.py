@@ -36,6 +36,10 @@ def run(words: Sequence[str]) -> int | None:
     if options[name] < low:
       raise ConfigError(
           f"'{name}' must be at least {low} but is {options[name]}.")
+  if options['video-episodes'] != 1 and not options.video:
+    raise ConfigError(
+        "'video-episodes' says how many episodes --video films: give it a "
+        'file, such as --video drive.gif.')
   logdir = agents.folder('eval', options)
   config = Config.load(logdir / 'config.yaml')
   configlib.resolve((), overrides, config, flags=(*FLAGS,))

@@ -100,11 +100,9 @@ def _examine_agent(
         facts, {'mlp': model.encoder.mlp_keys, 'cnn': model.encoder.cnn_keys},
         {'mlp': decoder.mlp_keys, 'cnn': decoder.cnn_keys}))
     report.add(forecast.check_networks(*_sizes(p.agent)))
-    row, disk_row = forecast.row_bytes(facts.obs_space, p.agent.action_dim)
-    free = machine.memory()[1]
+    found = None
     if quick:
       report.add(task.check_lengths(config, facts.longest, []))
-      found = None
     else:
       found = measure.Trial(p, config, began, report.doing).run()
       report.add(task.check_lengths(config, facts.longest, found.lengths))
@@ -115,19 +113,29 @@ def _examine_agent(
           forecast.check_speed(config, found.speeds),
           forecast.check_time(config, forecast.times(
               config, found.speeds, facts.longest)))
-    workers = found.workers if found else [
-        machine.resident(pid) for pid in measure.worker_pids()]
-    evaluating = (
-        config.eval_envs or min(config.envs, config.eval_eps)
-    ) if workers and config.eval_every else 0
-    report.add(forecast.check_memory(
-        config, row, machine.resident(), workers, evaluating, free))
-    report.add(forecast.check_disk(
-        config, found.row if found and found.row else disk_row,
-        found.episode if found else 0.0,
-        found.speeds.length if found else facts.longest,
-        found.checkpoint if found else sum(_sizes(p.agent)[1:]),
-        _free_disk(folder)))
+    _tell_room(config, report, p.agent, facts, folder, found)
+
+
+def _tell_room(config, report, agent, facts, folder, found):
+  """Tells memory and disk; `found` is None if nothing was measured."""
+  from . import measure
+  row, disk_row = forecast.row_bytes(facts.obs_space, agent.action_dim)
+  episode, length = 0.0, facts.longest
+  checkpoint = sum(_sizes(agent)[1:])
+  workers = [machine.resident(pid) for pid in measure.worker_pids()]
+  if found:
+    workers, checkpoint = found.workers, found.checkpoint
+    disk_row, episode = found.row or disk_row, found.episode
+    length = found.speeds.length
+  evaluating = (
+      config.eval_envs or min(config.envs, config.eval_eps)
+  ) if workers and config.eval_every else 0
+  report.add(
+      forecast.check_memory(
+          config, row, machine.resident(), workers, evaluating,
+          machine.memory()[1]),
+      forecast.check_disk(
+          config, disk_row, episode, length, checkpoint, _free_disk(folder)))
 
 
 def _facts(config, pool):

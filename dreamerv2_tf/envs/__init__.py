@@ -1,6 +1,6 @@
 """Environments: one of them behind a dict interface, and pools of them."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -12,29 +12,42 @@ from .env import Env
 from .frame import Frame
 from .observations import Adapter
 from .pool import Failure, Pool
-from .suites import ENVPOOL, LATER, SUITES
+from .suites import ENVPOOL, SUITES
 
 __all__ = [
-    'LATER', 'Actions', 'Adapter', 'Env', 'Failure', 'Frame', 'Pool',
-    'are_actions', 'check', 'check_actions', 'in_order', 'make', 'signature',
-    'simulator', 'wrap']
+    'Actions', 'Adapter', 'Env', 'Failure', 'Frame', 'Pool', 'are_actions',
+    'check', 'check_actions', 'in_order', 'make', 'signature', 'simulator',
+    'wrap']
 
 
 def make(
     task: str, *, env: Mapping[str, Any], action_repeat: int, time_limit: int,
+    render_size: Sequence[int] = (64, 64), dmc_camera: int = -1,
+    dmc_images: bool = True, atari_grayscale: bool = True,
+    atari_noops: int = 30, atari_sticky: float = 0.25,
+    atari_full_actions: bool = False, atari_life_done: bool = False,
+    atari_ram: bool = False, minatar_partial: bool = False,
     mode: str = 'train', render: bool | Container[int] = False,
-    smooth: bool = False) -> Env:
+    smooth: bool = False, probe: bool = False) -> Env:
   """Makes the environment of a task.
 
   Args:
-    task: `highway_<id>` or `gym_<any Gymnasium id>`, also `gym_module:Id-v0`.
+    task: `<suite>_<name>`; docs/tasks.md has them all.
     env: config (configuration of the environment), obs_scale, simulator.
     action_repeat: environment steps per policy step.
     time_limit: policy steps after which an episode is cut; 0: none.
+    render_size: height and width of the images of atari, dmc, crafter and
+      minatar.
+    dmc_camera, dmc_images: see `suites.dmc.make`.
+    atari_grayscale, atari_noops, atari_sticky, atari_full_actions,
+      atari_life_done, atari_ram: see `suites.atari.make`.
+    minatar_partial: see `suites.minatar.make`.
     mode: 'train', or 'eval', which never takes another simulator than
-      highway-env.
+      highway-env, and always has the rewards of Crafter.
     render: collect frames, see Env.
     smooth: at least 15 frames a second in highway.
+    probe: only its spaces are needed; what can not be done beside TensorFlow
+      is not tried.
 
   Raises:
     ConfigError: unknown task or environment key, unsupported space, or one
@@ -43,24 +56,27 @@ def make(
   """
   assert mode in ('train', 'eval'), mode
   suite, _, name = task.partition('_')
-  if suite in LATER:
-    instead = LATER[suite].format(name=name.title().replace('_', '') or 'Pong')
-    raise ConfigError(
-        f"Task '{task}' belongs to the suite '{suite}', which is not available"
-        f" in this version. {instead}. Suites: {', '.join(SUITES)}.")
-  if suite not in SUITES or not name:
-    known = ':' in task or task in gymnasium.registry
-    raise ConfigError(
-        f"'{task}' is not a known task."
-        + (f" Did you mean 'gym_{task}'?" if known else suggest(suite, SUITES))
-        + ' Write highway_<id>, such as highway_highway-fast-v0, or gym_<id>.')
+  _check_task(task, suite, name)
   build = SUITES[suite]
   if mode == 'train' and env['simulator'] == 'envpool':
     _check_simulator(suite)
     build = ENVPOOL[suite]
+  own: dict[str, dict[str, Any]] = {
+      'highway': {'smooth': smooth},
+      'atari': {
+          'size': render_size, 'grayscale': atari_grayscale,
+          'noops': atari_noops, 'sticky': atari_sticky,
+          'full_actions': atari_full_actions, 'life_done': atari_life_done,
+          'ram': atari_ram},
+      'dmc': {
+          'size': render_size, 'camera': dmc_camera, 'images': dmc_images,
+          'probe': probe},
+      'crafter': {'size': render_size, 'mode': mode},
+      'minatar': {'size': render_size, 'partial': minatar_partial}}
   return build(
       name, env['config'], scale=env['obs_scale'], render=render,
-      smooth=smooth, action_repeat=action_repeat, time_limit=time_limit)
+      action_repeat=action_repeat, time_limit=time_limit,
+      **own.get(suite, {}))
 
 
 def wrap(
@@ -155,6 +171,18 @@ def in_order(
       names, list) else []
   first = [name for name in dict.fromkeys(names) if name in space]
   return {k: space[k] for k in (*first, *sorted(set(space) - set(first)))}
+
+
+def _check_task(task, suite, name):
+  """Refuses a task without a suite, or of one that there is not."""
+  if suite in SUITES and name:
+    return
+  known = ':' in task or task in gymnasium.registry
+  raise ConfigError(
+      f"'{task}' is not a known task."
+      + (f" Did you mean 'gym_{task}'?" if known else suggest(suite, SUITES))
+      + f" Write <suite>_<name>, such as highway_highway-fast-v0; suites are "
+      f"{', '.join(SUITES)}.")
 
 
 def _check_simulator(suite):

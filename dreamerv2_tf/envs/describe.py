@@ -16,7 +16,7 @@ def action_names(env: Env) -> list[str]:
   """
   if not isinstance(env.actions.space, gym.spaces.Discrete):
     return []
-  plain: Any = env.plain.unwrapped
+  plain: Any = env.plain
   count = int(env.actions.space.n)
   try:
     if hasattr(plain, 'action_type'):
@@ -40,8 +40,8 @@ def longest(env: Env, time_limit: int, action_repeat: int) -> int | None:
     The smallest limit that is known; None if there is none.
   """
   limits = [time_limit] if time_limit else []
-  inner = getattr(env.plain.spec, 'max_episode_steps', None)
-  config = getattr(env.plain.unwrapped, 'config', None)
+  inner = getattr(env.spec, 'max_episode_steps', None)
+  config = getattr(env.plain, 'config', None)
   if isinstance(config, dict) and 'duration' in config:  # highway-env
     inner = int(config['duration'] * config.get('policy_frequency', 1))
   if inner:

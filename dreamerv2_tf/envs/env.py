@@ -40,12 +40,13 @@ class Env:
       in the last row.
     own_random: bool; set where nothing draws from the global generators, so
       that these need not be seeded or kept apart.
+    alone: bool; set where its libraries and TensorFlow crash in one process.
   """
 
   def __init__(
       self, env: gym.Env, name: str, adapter: Adapter, *,
       action_repeat: int = 1, time_limit: int = 0,
-      render: bool | Container[int] = False,
+      render: bool | Container[int] = False, check: bool = True,
       logs: Mapping[str, Callable[[gym.Env], float]] | None = None):
     """Wraps and checks a Gymnasium environment.
 
@@ -58,6 +59,7 @@ class Env:
       time_limit: policy steps after which an episode is truncated; 0: none.
       render: collect the frames that `frames` returns; True for all episodes,
         or the seeds of those.
+      check: reset and step it.
       logs: functions of the innermost environment, by `log_` key.
 
     Raises:
@@ -72,7 +74,7 @@ class Env:
     self.shots: Callable[[], Iterable[np.ndarray]] = lambda: [self.render()]
     self.advice = list(adapter.advice)
     self.outside = {}
-    self.own_random = False
+    self.own_random = self.alone = False
     self._env = env
     self.actions = Actions(env.action_space)
     self._repeat = action_repeat
@@ -96,6 +98,11 @@ class Env:
   def plain(self) -> gym.Env:
     """The innermost environment, as it was made."""
     return self._env.unwrapped
+
+  @property
+  def spec(self) -> gym.envs.registration.EnvSpec | None:
+    """What Gymnasium knows of it, the limit of an episode, for example."""
+    return self._env.spec
 
   def reset(self, seed: int | None = None) -> dict[str, np.ndarray]:
     """Begins an episode and returns its first row: reward 0, `is_first`.

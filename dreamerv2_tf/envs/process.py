@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 
+from ..errors import ConfigError
 from . import replies
 from .env import Env
 from .replies import Command, Reply
@@ -67,6 +68,10 @@ class Inline:
       if not self.built:
         replies.seed_generators(self._seed)
         self._env = self._factory()
+        if self._env.alone:
+          raise ConfigError(
+              f"Environment '{self._env.name}' and TensorFlow crash in one "
+              'process. Give --envs_parallel process.')
         return replies.reply_when_built(self._env)
       return replies.reply_to(self._env, self._command)
     except SystemExit as error:

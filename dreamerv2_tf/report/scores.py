@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 Episode = Mapping[str, np.ndarray]
+ACHIEVEMENT = 'log_achievement_'  # Keys of Crafter: how often each was reached.
 
 
 def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
@@ -22,6 +23,11 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
     length_mean (steps
     before action repeat), crash_rate (share of episodes with a crash) and
     speed_mean (m/s, over all steps); None where the environment has none.
+    Of Crafter also achievements (name -> share of the episodes) and
+    crafter_score (%).
+
+  Paper: arXiv 2109.06780, Section 3.4, for the score; there, the episodes are
+    those of the training.
   """
   each = table(episodes)
   returns, lengths = np.array(each['return']), np.array(each['length'])
@@ -29,13 +35,22 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
   std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
   half = 1.96 * std / math.sqrt(len(returns))
   crashed, speed = each.get('crashed'), each.get('speed')
+  rates = {
+      key.removeprefix(ACHIEVEMENT): float(np.mean([
+          key.removeprefix(ACHIEVEMENT) in names
+          for names in each['achievements']]))
+      for key in episodes[0] if key.startswith(ACHIEVEMENT)}
+  # Of percentages: the geometric mean, less the 1 that keeps zeros apart.
+  more = {} if not rates else {
+      'achievements': rates, 'crafter_score': float(np.expm1(np.mean(
+          np.log1p([100 * rate for rate in rates.values()]))))}
   return {
       'return_mean': mean, 'return_std': std,
       'return_ci95': [mean - half, mean + half] if len(returns) > 1 else None,
       'length_mean': float(lengths.mean()),
       'crash_rate': None if crashed is None else float(np.mean(crashed)),
       'speed_mean': None if speed is None else float(
-          np.average(speed, weights=lengths))}
+          np.average(speed, weights=lengths)), **more}
 
 
 def table(episodes: Sequence[Episode]) -> dict[str, list]:
@@ -47,7 +62,7 @@ def table(episodes: Sequence[Episode]) -> dict[str, list]:
   Returns:
     `return`, `length` (steps) and, where the environment tells, `crashed`
     and `speed` (mean, m/s); where actions are discrete, `actions`: how often
-    each was taken.
+    each was taken; of Crafter `achievements`, the names of those reached.
   """
   columns = {
       'return': [_return(ep) for ep in episodes],
@@ -57,6 +72,11 @@ def table(episodes: Sequence[Episode]) -> dict[str, list]:
   if 'log_speed' in episodes[0]:
     columns['speed'] = [
         float(ep['log_speed'][1:].mean(dtype=np.float64)) for ep in episodes]
+  keys = [key for key in episodes[0] if key.startswith(ACHIEVEMENT)]
+  if keys:
+    columns['achievements'] = [
+        [key.removeprefix(ACHIEVEMENT) for key in keys if ep[key].max() > 0]
+        for ep in episodes]
   # The action of the first row led to nothing.
   taken = [np.asarray(ep['action'])[1:] for ep in episodes if 'action' in ep]
   if len(taken) == len(episodes) and all(map(_one_hot, taken)):
@@ -77,7 +97,8 @@ def metrics(summary: Mapping[str, Any], count: int) -> dict[str, float]:
   values = {
       'return': summary['return_mean'], 'return_std': summary['return_std'],
       'length': summary['length_mean'], 'crash_rate': summary['crash_rate'],
-      'speed': summary['speed_mean'], 'eps': count}
+      'speed': summary['speed_mean'],
+      'crafter_score': summary.get('crafter_score'), 'eps': count}
   return {k: v for k, v in values.items() if v is not None}
 
 

@@ -180,6 +180,13 @@ def _text(record, written):
     lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")
   if record['speed_mean'] is not None:
     lines.append(f"Speed         {record['speed_mean']:.1f} m/s")
+  if 'crafter_score' in record:
+    reached = [
+        f'{name} {100 * rate:.0f} %'
+        for name, rate in record['achievements'].items() if rate]
+    lines += [
+        f"Crafter score {record['crafter_score']:.2f} %",
+        f"Achievements  {', '.join(reached) or 'none'}"]
   if written:
     *others, last = written
     lines.append(

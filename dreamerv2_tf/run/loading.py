@@ -63,7 +63,7 @@ def load_agent(
 def _environment(config, base, film):
   """Returns the environment of a configuration, closed, for its spaces."""
   try:
-    env = environments.factory(config, film)()
+    env = environments.factory(config, film)(probe=True)
   except errors.ConfigError as error:
     if config.task == base.task:
       raise

@@ -7,7 +7,8 @@ RUN = {
     'seed': Key(
         int, 'Seed of networks, environments, replay and exploration.', low=0),
     'task': Key(
-        str, '<suite>_<name>: highway_<id> or gym_<any Gymnasium id>.',
+        str, '<suite>_<name>: highway_<id>, gym_<any Gymnasium id>, '
+        'atari_<game>, dmc_<domain>_<task>, crafter_reward, minatar_<game>.',
         fixed=True),
     'steps': Key(int, 'Length of the run, in steps.', low=1),
     'deterministic': Key(
@@ -51,13 +52,32 @@ ENVIRONMENT = {
         'highway-fast-v0 and highway-v0. Evaluations always run in '
         'highway-env.', choices=('highway-env', 'envpool')),
     'render_size': Key(
-        int, 'Height and width of images of the Atari, DMC and Crafter '
-        'suites, in pixels; like the next two, for the suites that this '
-        'version lacks.', low=1, form='list', fixed=True),
+        int, 'Height and width of images of the suites atari, dmc, crafter '
+        'and minatar, in pixels.', low=1, form='list', fixed=True),
     'dmc_camera': Key(
         int, "Camera of DeepMind Control; -1 is the task's own.", fixed=True),
+    'dmc_images': Key(
+        bool, 'Draw and observe images in DeepMind Control, which takes most '
+        'of its time.', fixed=True),
     'atari_grayscale': Key(
         bool, 'One gray channel instead of three colours in Atari.',
+        fixed=True),
+    'atari_noops': Key(
+        int, 'Largest number of idle frames at the start of an Atari episode; '
+        '0: none.', low=0),
+    'atari_sticky': Key(
+        float, 'Probability that a frame of Atari repeats the action of the '
+        'frame before.', low=0, below=1),
+    'atari_full_actions': Key(
+        bool, 'All 18 actions of Atari, instead of those that a game knows.',
+        fixed=True),
+    'atari_life_done': Key(
+        bool, 'End an episode of Atari, as terminal, when a life is lost.'),
+    'atari_ram': Key(
+        bool, 'Observe the 128 bytes of memory of Atari, too, as `ram`.',
+        fixed=True),
+    'minatar_partial': Key(
+        bool, 'Leave out the channels of MinAtar that show how things move.',
         fixed=True),
     'time_limit': Key(
         int, 'Steps after which an episode is cut; 0: no limit of ours.',

@@ -53,7 +53,8 @@ def test_what_the_driver_says_is_read(monkeypatch, tmp_path):
       '#!/bin/sh\necho "A100, 40960 MiB, 40000 MiB, 550.1"\n')
   program.chmod(0o755)
   monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}/bin')
-  assert machine.nvidia() == 'A100 with 40960 MiB (40000 MiB free), driver 550.1'
+  assert machine.nvidia() == (
+      'A100 with 40960 MiB (40000 MiB free), driver 550.1')
   program.write_text('#!/bin/sh\necho "No devices were found"; exit 6\n')
   assert machine.nvidia() == ''
 

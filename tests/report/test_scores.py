@@ -43,6 +43,23 @@ def test_actions_are_counted_where_they_are_discrete():
     assert 'actions' not in scores.table([one, episode(left, continuous)])
 
 
+def test_the_crafter_score_is_a_geometric_mean_of_success_rates():
+  def episode(wood, coal):
+    return {
+        'reward': np.zeros(3, np.float32),
+        'log_achievement_wood': np.array([0, *wood], np.float32),
+        'log_achievement_coal': np.array([0, *coal], np.float32)}
+  episodes = [episode([1, 3], [0, 0]), episode([0, 0], [0, 0])]
+  summary = scores.summarize(episodes)
+  assert summary['achievements'] == {'wood': 0.5, 'coal': 0}
+  # exp((ln(1 + 50) + ln(1 + 0)) / 2) - 1
+  assert summary['crafter_score'] == pytest.approx(51 ** 0.5 - 1)
+  assert scores.table(episodes)['achievements'] == [['wood'], []]
+  assert scores.metrics(summary, 2)['crafter_score'] == pytest.approx(
+      51 ** 0.5 - 1)
+  assert 'crafter_score' not in scores.summarize([{'reward': np.ones(3)}])
+
+
 def test_metrics_of_an_episode():
   keys = {'sum': 'log_a', 'mean': 'log_.*', 'max': 'log_b'}
   episode = {

@@ -27,7 +27,10 @@ def eval_(capsys):
     out, err = capsys.readouterr()
     if not status:
       return out.splitlines()
-    line, *table = err.splitlines()
+    lines = err.splitlines()
+    if lines[0].startswith('Run folder'):  # What begins, in three lines.
+      lines = lines[3:]
+    line, *table = lines
     assert all(row.startswith('  ') for row in table)
     return line
 
@@ -128,6 +131,7 @@ class TestHighway:
       (3, ['--checkpoint', '7'], "There is no checkpoint '7' in"),
       (2, ['--video', 'a.avi'], 'does not end in .gif or .mp4'),
       (2, ['--video', 'a.gif', '--video-episodes', '0'], 'must be 1 to 100'),
+      (2, ['--video-episodes', '3'], 'such as --video drive.gif'),
       (2, ['--video', 'a.gif', '--video-episodes', '3', '--episodes', '2'],
        'must be 1 to 2, the number of --episodes, but is 3'),
       (2, ['--video', 'missing/a.gif'], 'its folder does not exist'),

@@ -80,7 +80,7 @@ def test_a_whole_run_prints_a_table_and_one_json_object(tmp_path):
     (['--cores', '1000'], "'cores' must lie between 1 and [0-9]+, .* 1000"),
     (['--part', 'learn'], "'part' must be one of learner, .* 'learn'"),
     (['--task', 'higway_fast'], "'higway_fast' is not a known task"),
-    (['--task', 'minatar_pong'], "'minatar', which is not available"),
+    (['--task', 'minatar_pong'], "'minatar_pong' is not a known task"),
     (['growth'], "Unexpected argument 'growth'"),
 ])
 def test_mistakes_are_one_line_and_status_2(script, capsys, words, message):
@@ -98,31 +98,6 @@ def test_help_names_all_flags_without_tensorflow(python):
     assert f'  {flag} ' in result.stdout
   assert not re.search(r'\| +tensorflow$', result.stderr, re.M)
   assert re.search(r'\| +dreamerv2_tf.config$', result.stderr, re.M)
-
-
-def test_what_the_version_lacks_is_null_with_a_reason(script, parts):
-  words = ['--configs', 'atari', '--precision', '32']
-  options, config = script.parse(words)
-  result, notes = script.measure(config, options, words)
-  assert [call[0] for call in parts.calls] == [
-      'learner', 'train', 'policy', 'replay']
-  assert result['env_steps_per_s'] is result['loop_efficiency'] is None
-  assert result['spaces']['image'] == 'uint8 (64, 64, 1)'
-  assert result['spaces']['action'] == 'Discrete(18)'
-  assert len(notes) == 1 and "suite 'atari', which is not available" in notes[0]
-
-
-@pytest.mark.parametrize('preset, image, action', [
-    ('atari', (64, 64, 1), 'Discrete(18)'),
-    ('crafter', (64, 64, 3), 'Discrete(17)'),
-    ('dmc_vision', (64, 64, 3), 'float32 (6,)'),
-])
-def test_spaces_are_made_up_for_suites_of_later(script, preset, image, action):
-  _, config = script.parse(['--configs', preset])
-  obs_space, act_space, why = script.spaces(config)
-  assert obs_space['image'].shape == image
-  assert script.envs.signature({}, act_space) == {'action': action}
-  assert 'not available' in why
 
 
 def test_growth_halves_and_doubles_one_key_at_a_time(script, parts):

@@ -1,18 +1,61 @@
 """What suites share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+import re
 from typing import Any
 
-from ...errors import EnvError
+from ...errors import ConfigError, EnvError
+from ...schema import suggest
 
 
-def missing(task: str, error: ModuleNotFoundError) -> EnvError:
-  """Returns the error that says how to install what a task needs."""
+def missing(
+    task: str, error: ModuleNotFoundError, extra: str = '') -> EnvError:
+  """Returns the error that says how to install what a task needs.
+
+  Args:
+    task: see `envs.make`.
+    error: of the import.
+    extra: of this package, if one brings the module.
+  """
   name = error.name or 'of an unknown name'
   package = name.partition('.')[0].replace('_', '-')
+  how = f', perhaps with: pip install {package}'
+  if extra:
+    how = f", in the folder of the clone, with: pip install '.[{extra}]'"
   return EnvError(
       f"Environment '{task}' needs the module '{name}', which can not be "
-      f'imported. Install it, perhaps with: pip install {package}')
+      f'imported. Install it{how}')
+
+
+def unknown(task: str, name: str, names: Iterable[str], kind: str,
+            everything: bool = True) -> ConfigError:
+  """Returns the error for a name that a suite does not have.
+
+  Args:
+    task: as the user wrote it.
+    name: of what, without the suite.
+    names: that there are.
+    kind: what they are called.
+    everything: list all of them.
+  """
+  names = sorted(names)
+  suite = task.partition('_')[0]
+  known = f' Known {kind}: {", ".join(names)}.' if everything else (
+      f' There are {len(names)} {kind}; docs/tasks.md has them.')
+  near = re.sub("'(.+?)'", rf"'{suite}_\1'", suggest(name, names))
+  return ConfigError(f"'{task}' is not a known task.{near}{known}")
+
+
+def check_keys(
+    task: str, config: Mapping[str, Any], known: Iterable[str]) -> None:
+  """Raises a ConfigError for the keys of env.config that a suite has not."""
+  known = sorted(known)
+  for key in config:
+    if key not in known:
+      raise ConfigError(
+          f"'env.config.{key}' is no setting of '{task}'."
+          f"{suggest(key, known)} Known settings: {', '.join(known) or 'none'}."
+      )
 
 
 def to_plain(value: Any) -> Any:

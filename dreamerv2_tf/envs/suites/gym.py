@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 import importlib
 import inspect
 from typing import Any
+import warnings
 
 import gymnasium as gym
 
@@ -17,8 +18,7 @@ from .common import missing, to_plain
 def make(
     name: str, kwargs: Mapping[str, Any], *,
     scale: float | Sequence[float] = 1.0,
-    render: bool | Container[int] = False, smooth: bool = False,
-    **options: Any) -> Env:
+    render: bool | Container[int] = False, **options: Any) -> Env:
   """Makes a registered Gymnasium environment, `Id-v0` or `module:Id-v0`.
 
   Args:
@@ -26,7 +26,6 @@ def make(
     kwargs: arguments of its constructor.
     scale: factor for float observations, see Adapter.
     render: collect frames, see Env.
-    smooth: no difference here.
     **options: `action_repeat` and `time_limit` of Env.
 
   Raises:
@@ -41,7 +40,10 @@ def make(
   try:
     if module:
       _import(task, module)  # It registers its environments.
-    env = gym.make(name, disable_env_checker=True, **kwargs)
+    with warnings.catch_warnings():
+      # Gymnasium's words about what can not render; ours follow.
+      warnings.filterwarnings('ignore', r'[\s\S]*render_mode', UserWarning)
+      env = gym.make(name, disable_env_checker=True, **kwargs)
   except DreamerError:
     raise
   except ModuleNotFoundError as error:
