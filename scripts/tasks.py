@@ -91,7 +91,8 @@ def replaced(text: str, suite: str, table: str) -> str:
   begin, end = MARKS[0].format(suite), MARKS[1]
   pattern = re.compile(f'({re.escape(begin)}).*?({re.escape(end)})', re.S)
   assert pattern.search(text), suite
-  return pattern.sub(lambda match: f'{match[1]}{table}{match[2]}', text)
+  return pattern.sub(
+      lambda match: f'{match[1]}\n{table}\n{match[2]}', text)
 
 
 def _work(arguments) -> Iterator[str]:

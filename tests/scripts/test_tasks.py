@@ -27,7 +27,7 @@ def test_a_table_is_replaced_and_the_rest_stays(script):
   begin, end = script.MARKS[0].format('gym'), script.MARKS[1]
   page = f'a\n{begin}old\n{end}b\n'
   new = script.replaced(page, 'gym', r'\1 new' + '\n')
-  assert new == f'a\n{begin}\\1 new\n{end}b\n'
+  assert new == f'a\n{begin}\n\\1 new\n\n{end}b\n'
 
 
 @pytest.mark.parametrize('suite', ['atari', 'crafter', 'minatar', 'highway'])
