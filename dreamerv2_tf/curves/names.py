@@ -45,7 +45,8 @@ def method(
         f'{key} {_show(old)} before step {step:,}'
         for key, (old, new) in pairs.items()
         if key not in BESIDE and key in settings.KEYS
-        and None not in (old, new) and not _same(key, old, new)]
+        and None not in (old, new) and not _same(key, old, new)
+        and not _waited(key, old, new, step * config.action_repeat)]
   parts += [f'{key} {_show(value)}' for key, value in (unknown or {}).items()]
   name = ' '.join(chosen) or 'defaults'
   return name + (f" ({', '.join(parts)})" if parts else '')
@@ -76,6 +77,15 @@ def _same(key, old, new):
   if key == 'precision' and 'auto' in (old, new):  # Runs store what it was.
     return True
   return _plain(key, old) == _plain(key, new)
+
+
+def _waited(key, old, new, step):
+  """Tells whether a schedule had its first value, the old one, up to a step."""
+  if settings.KEYS[key].form != 'schedule' or not isinstance(new, str):
+    return False
+  name, (first, *rest) = schema.read_schedule(new, key)
+  return (name == 'linear' and len(rest) == 3 and rest[2] >= step
+          and not isinstance(old, str) and old == first)
 
 
 def _plain(key, value):

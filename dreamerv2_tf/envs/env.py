@@ -92,7 +92,8 @@ class Env:
         **adapter.spaces, 'reward': scalar(), 'is_first': flag(),
         'is_last': flag(), 'is_terminal': flag(),
         **{key: scalar() for key in self._logs}}
-    self._check()
+    if check:
+      self._check()
 
   @property
   def plain(self) -> gym.Env:

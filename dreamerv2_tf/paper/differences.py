@@ -78,7 +78,8 @@ def unrecorded(runs: Sequence[Mine]) -> list[str]:
   return [
       UNRECORDED[row['name']]
       for row in published.table('hyperparameters')
-      if row['name'] in UNRECORDED and row['config_key'] not in told]
+      if row['name'] in UNRECORDED and not told & {
+          row['config_key'], *row['further_keys'].split()}]
 
 
 def same(value: Any, text: str) -> bool:

@@ -121,7 +121,8 @@ def read(
 def _mine(item, match, settings, metric, curve):
   suite, name, factor = match
   if settings and ALE.fullmatch(item.task):
-    settings = ALE_SETTINGS | settings
+    settings = ALE_SETTINGS | {  # Our suite's have no effect there.
+        k: v for k, v in settings.items() if not k.startswith('atari_')}
   return Mine(
       suite, name, item.task, item.method, item.seed, curve.xs * factor,
       curve.ys, metric, item.place, settings, factor, item.last * factor)

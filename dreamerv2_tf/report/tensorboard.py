@@ -28,7 +28,7 @@ from .summary import Summary
 
 log = logging.getLogger(__name__)
 
-WIDTH = 480  # Pixels to which small pictures are enlarged,
+WIDTH = 512  # Pixels to which small pictures are enlarged,
 SCALE = 4  # at most by this factor.
 # Settings that tell nothing of a trial, and those that always do.
 UNTOLD = {
@@ -80,9 +80,11 @@ class TensorBoardOutput:
     self._zeros = {}  # Tag to the last 0 that was not written.
     self._header = [_event(0, file_version='brain.Event:2')]
     if resume is not None:
-      # TensorBoard keeps only what lies before the step of this event.
-      self._header.append(_event(resume + 1, session_log=event_pb2.SessionLog(
-          status=event_pb2.SessionLog.START)))
+      # TensorBoard keeps only what lies before the step of this event. One of
+      # its readers takes the first in a run for the start, so there are two.
+      self._header += 2 * [_event(
+          resume + 1, session_log=event_pb2.SessionLog(
+              status=event_pb2.SessionLog.START))]
 
   def __call__(self, summaries: Sequence[Summary]) -> None:
     """Appends and flushes the events."""

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from . import display, lines
+from . import display, lines, metrics
 from .forecast import Forecast
 from .lines import Field
 from .means import Means
@@ -38,9 +38,9 @@ class TerminalOutput:
   """A bar below the lines on a terminal, lines alone elsewhere.
 
   There is a line for each row of training (`log_every`), with means of the
-  episodes since the line before it, for the end of prefill, and for each
-  `message`, such as that of an evaluation. When the terminal or the pipe goes
-  away, the output falls silent and the run goes on.
+  episodes, and of metrics of callbacks, since the line before it; for the end
+  of prefill; and for each `message`, such as that of an evaluation. When the
+  terminal or the pipe goes away, the output falls silent and the run goes on.
 
   Attributes:
     phase: what the run does; its first word is one of starting, prefill,
@@ -67,6 +67,7 @@ class TerminalOutput:
     self._forecast = Forecast(self._total, eval_every)
     self._recent = collections.deque(maxlen=RECENT)
     self._means, self._episodes = Means(), 0  # Since the last line.
+    self._own = Means()  # Of callbacks, since then.
     self._latest = {}
     self._handler = self._live = None
     if self._stream.is_terminal():
@@ -92,6 +93,7 @@ class TerminalOutput:
       self._latest['eval'] = scalars['eval_return']
     shown = _first(scalars, TRAINING)
     self._latest.update(shown)
+    self._own.add({k: v for k, v in scalars.items() if not metrics.find(k)})
     self._note(step)
     if 'fps' in scalars:
       self._print_episodes(step, [
@@ -172,6 +174,9 @@ class TerminalOutput:
               means.get('crash'), means.get('length'), means.get('speed'))
           + f' ({lines.count(number, "episode")})']
     parts += more
+    parts += [
+        f'{name} {lines.format_value(value)}'
+        for name, value in self._own.take().items()]
     if self._forecast.rate:
       parts.append(lines.format_rate(self._forecast.rate))
     self.message(f'step {step:,}  {phase}: ' + ', '.join(parts))

@@ -100,7 +100,7 @@ def test_settings_that_differ_from_the_paper_are_told(tmp_path):
 
 def test_settings_of_the_environment_and_beyond_the_paper_are_told(tmp_path):
   papers.ours(
-      tmp_path, scores=[1], overshooting__steps=3,
+      tmp_path, 'gym_ALE/Pong-v5', scores=[1], overshooting__steps=3,
       env__config__repeat_action_probability=0.0)
   found = keys(tmp_path)
   assert found['overshooting.steps'] == ('3', '0', '')
@@ -108,6 +108,23 @@ def test_settings_of_the_environment_and_beyond_the_paper_are_told(tmp_path):
   mine, _ = read(tmp_path)
   assert not any('sticky' in x for x in differences.unrecorded(mine))
   assert any('no-ops' in x for x in differences.unrecorded(mine))
+
+
+def test_the_preset_of_the_paper_has_the_settings_of_the_paper(tmp_path):
+  papers.ours(tmp_path, scores=[1], preset='atari_paper')
+  assert keys(tmp_path) == {}
+  mine, _ = read(tmp_path)
+  assert differences.unrecorded(mine) == []
+
+
+def test_pieces_of_the_protocol_that_are_changed_are_told(tmp_path):
+  papers.ours(
+      tmp_path, scores=[1], preset='atari_paper', atari_sticky=0.0,
+      atari_noops=0, atari_full_actions=False, atari_life_done=True)
+  assert keys(tmp_path) == {
+      'atari_sticky': ('0', '0.25', ''), 'atari_noops': ('0', '30', ''),
+      'atari_full_actions': ('False', 'True', ''),
+      'atari_life_done': ('True', 'False', '')}
 
 
 def test_values_of_several_runs_are_told_together(tmp_path):

@@ -74,20 +74,20 @@ def pieces(text):
 def test_a_pipe_gets_a_line_for_each_row_of_training(clock):
   stream = io.StringIO()
   logger = Logger(lambda: 40, [TerminalOutput(100, stream)])
-  logger.add({'train_return': 12.5, 'kl': 1e-4, 'image': np.zeros((2, 2))})
+  logger.add({'train_return': 12.5, 'mine': 1, 'image': np.zeros((2, 2))})
   logger.tick()
   logger.write()
   assert stream.getvalue() == ''
-  logger.add({'train_return': 7.5})
+  logger.add({'train_return': 7.5, 'mine': 2})
   logger.add({'train_return': 4.0})
   logger.add({'actor_ent': 1.25, 'image_excess': 16.0, 'critic': 3, 'fps': 9})
-  logger.write()
+  logger.write()  # Of one name in a row, the last counts.
   logger.add({'actor_ent': 1.0, 'fps': 9})
   logger.write()
   logger.close()
   assert stream.getvalue() == (
       'step 40  training: return 8.0 (3 episodes), excess 16, entropy 1.25, '
-      'value 3\n'
+      'value 3, mine 1.5\n'
       'step 40  training: no episode has ended, entropy 1\n')
 
 

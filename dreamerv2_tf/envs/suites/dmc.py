@@ -86,8 +86,9 @@ def tasks() -> list[str]:
   Raises:
     ModuleNotFoundError: dm_control is not installed.
   """
-  from dm_control import manipulation, suite
-  from dm_control.locomotion.examples import basic_rodent_2020
+  with _renderer(True):
+    from dm_control import manipulation, suite
+    from dm_control.locomotion.examples import basic_rodent_2020
   vision = [x for x in manipulation.ALL if x.endswith('_vision')]
   return sorted([
       *(f'{domain}_{task}' for domain, task in suite.ALL_TASKS), *ALIASES,

@@ -52,6 +52,16 @@ def test_one_value_of_all_keys_of_an_ending_is_named_once(name):
   assert 'all norm' not in text and 'critic.norm layer' in text
 
 
+@pytest.mark.parametrize('old, step, text', [
+    (3e-4, 500, ''), (3e-4, 501, ', actor_opt.lr 0.0003 before step 501'),
+    (1e-4, 500, ', actor_opt.lr 0.0001 before step 500')])
+def test_a_schedule_that_still_waits_is_its_first_value(name, old, step, text):
+  lr = 'linear(3e-4,6e-5,1000,500)'
+  assert name('--configs', 'highway', '--actor_opt.lr', lr, changed=[
+      (step, {'actor_opt.lr': [old, lr]})]) == (
+          f'highway (actor_opt.lr {lr}{text})')
+
+
 def test_what_the_preset_has_and_the_run_lacks_is_named():
   base = configlib.resolve([], ['--env.config.a', '3', '--env.config.b', '4'])
   config = configlib.resolve([], ['--env.config.b', '4'])
