@@ -22,6 +22,7 @@ from . import machine
 from .forecast import Speeds
 
 RANDOM, GRADIENT, LOOP, LOOP_MOST = 2.5, 4.0, 6.0, 20.0  # Seconds.
+ROUNDS = 20  # At least so many steps of all environments.
 FEW, MANY = 2, 40  # Gradient steps that are measured.
 SCENARIOS = 4  # Of an evaluation, where another simulator runs it.
 NEVER = 1_000_000_000  # Steps.
@@ -156,10 +157,12 @@ class Trial:
     p = self._p
     p.collector(name, policy)
     began, before = time.monotonic(), int(p.progress.step)
-    while time.monotonic() < began + seconds or not (
+    rounds = 0
+    while rounds < ROUNDS or time.monotonic() < began + seconds or not (
         p.replays['train'].can_sample):
       self._leave_if_asked()
       p.collector(name, policy)
+      rounds += 1
     return (int(p.progress.step) - before) / (time.monotonic() - began)
 
   def _learn(self, count):

@@ -86,7 +86,9 @@ def test_the_memory_of_a_container(tmp_path):
 
 def test_children_are_found_and_measured():
   process = subprocess.Popen(
-      [sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
+      [sys.executable, '-c', 'print(1, flush=True); input()'],
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+  assert process.stdout.readline() == b'1\n'
   try:
     assert process.pid in machine.children()
     assert machine.resident(process.pid) > 1_000_000
