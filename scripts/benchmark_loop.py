@@ -7,6 +7,7 @@ import benchmark_tools as tools
 import numpy as np
 
 from dreamerv2_tf import envs, startup
+from dreamerv2_tf.report import terminal
 from dreamerv2_tf.run.stop import Stop
 
 
@@ -56,8 +57,8 @@ class Loop:
     self._folder = tempfile.TemporaryDirectory()
     exact = agents.prepare_tensorflow(config)
     self._parts = p = parts.assemble(
-        config, pool, pathlib.Path(self._folder.name), Stop(), None,
-        task.began, exact)
+        config, pool, pathlib.Path(self._folder.name), Stop(),
+        terminal.nowhere(), None, task.began, exact)
     self._driver, self._learner = p.collector.driver, p.learner
     self._driver.on_step(self._on_step)
     self._steps = self._due = 0

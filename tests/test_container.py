@@ -1,10 +1,9 @@
 import fnmatch
+import pathlib
 import re
 import tomllib
 
-import conftest
-
-ROOT = conftest.ROOT
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 TEXT = (ROOT / 'Dockerfile').read_text()
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 

@@ -91,7 +91,8 @@ def test_eval_of_a_name_writes_the_video_alone(
   assert cli.main(
       ['eval', '--pretrained', 'driver', '--video', 'a.gif', *flags]) == 0
   *lines, record = capsys.readouterr().out.splitlines()
-  assert record == expected and lines[-1] == 'Written to    a.gif'
+  assert record == expected
+  assert lines[-1] == f"Written to    {tmp_path / 'a.gif'}"
   assert [path.name for path in tmp_path.iterdir()] == ['a.gif']
   assert runs.tree(driver) == before
 

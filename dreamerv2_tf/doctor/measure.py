@@ -7,7 +7,6 @@ evaluation, a checkpoint. This imports TensorFlow.
 
 from collections.abc import Callable
 import functools
-import io
 import pathlib
 import time
 from typing import Any, NamedTuple
@@ -76,10 +75,9 @@ def assemble(
     stop: says whether a signal came.
     exact: whether the same computation gives the same result.
   """
-  silent = terminal.TerminalOutput(stream=io.StringIO())
   p = parts.assemble(
-      trial_settings(config, folder), pool, folder, stop, silent, None, 0.0,
-      exact)
+      trial_settings(config, folder), pool, folder, stop, terminal.nowhere(),
+      None, 0.0, exact)
   p.session.restore()  # There is nothing; replays begin.
   p.datasets.open()
   return p

@@ -3,6 +3,7 @@
 import collections
 from collections.abc import Iterator, Sequence
 import contextlib
+import io
 import logging
 import math
 import os
@@ -211,6 +212,11 @@ class TerminalOutput:
         Field(9, latest('eval')),
         Field(10, latest('excess')),
     ], width)
+
+
+def nowhere() -> TerminalOutput:
+  """Returns an output that nobody sees, for parts of a run by themselves."""
+  return TerminalOutput(stream=io.StringIO())
 
 
 def announce(

@@ -1,10 +1,12 @@
 import importlib.metadata
+import pathlib
 import tomllib
 
-import conftest
 import pytest
 
 from dreamerv2_tf.doctor import packages
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -21,8 +23,7 @@ def installed(monkeypatch):
 
 
 def test_what_is_asked_for_stands_in_the_file_of_the_project():
-  project = tomllib.loads(
-      (conftest.ROOT / 'pyproject.toml').read_text())['project']
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
   assert packages.required() == (
       project['requires-python'], project['dependencies'])
 

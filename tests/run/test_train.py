@@ -13,7 +13,7 @@ import runs
 
 from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.data.replay import Replay
-from dreamerv2_tf.report import metrics
+from dreamerv2_tf.report import metrics, terminal
 from dreamerv2_tf.run import measure
 
 LOSSES = (
@@ -165,7 +165,7 @@ def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
     replay = Replay(tmp_path, minlen=minlen)
     assert replay.stats['loaded_episodes'] == 1
     measure.report(types.SimpleNamespace(
-        replays={'eval': replay}, agent=agent,
+        replays={'eval': replay}, agent=agent, terminal=terminal.nowhere(),
         datasets={'eval_report': iter([batch] * (minlen == 3))},
         logger=types.SimpleNamespace(
             add=lambda metrics, prefix: logged.append((prefix, *metrics)))),
