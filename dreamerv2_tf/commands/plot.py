@@ -67,7 +67,7 @@ FLAGS: dict[str, tuple[Any, str]] = {
 WORDS = {
     name for name, (default, _) in FLAGS.items() if isinstance(default, tuple)}
 LEAST = {
-    'nbins': 0, 'dpi': 1, 'cols': 1, 'xticks': 1, 'yticks': 1, 'legendcols': 1,
+    'nbins': 0, 'dpi': 10, 'cols': 1, 'xticks': 1, 'yticks': 1, 'legendcols': 1,
     'maxval': 0}
 
 
@@ -150,8 +150,11 @@ def _check(options: dict[str, Any]) -> None:
     options[name] = [_pattern(name, text) for text in options[name]]
   for name in 'size', 'xlim', 'ylim':
     options[name] = _two(name, options[name])
-  if options['size'] and min(options['size']) <= 0:
-    raise ConfigError("'size' must be two numbers above 0.")
+  if not 1e-9 <= options['xmult'] <= 1e9:
+    raise ConfigError(
+        f"'xmult' must be a factor from 1e-9 to 1e9 but is {options['xmult']}.")
+  if options['size'] and min(options['size']) < 0.5:  # Text has no room.
+    raise ConfigError("'size' must be two numbers from 0.5 on.")
   for name in 'labels', 'colors':
     words = options[name]
     if len(words) % 2:

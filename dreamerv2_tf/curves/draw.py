@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import files
+from ..errors import ConfigError
 from . import bins, stats, style
 from .scores import Baseline, Run
 
@@ -17,6 +18,7 @@ FONT = 9  # Points.
 SIZES = (5.0, 3.4), (2.5, 2.3)  # Inches of a panel: of one or two, of more.
 MARK = 3.2  # Size of a marker, points.
 FEW = 40  # Points up to which each has a marker.
+PIXELS = 2e8  # Most of a PNG; they take a gigabyte of memory.
 LINES = 'none'  # Of --agg: a line for each seed.
 
 
@@ -111,6 +113,23 @@ def figure(panels: Sequence[Panel], look: Look) -> Any:
   if entries:
     _legend(result, [options for _, options in entries], labels, count)
   return result
+
+
+def check(result: Any, dpi: int) -> None:
+  """Refuses pictures that no memory holds.
+
+  Args:
+    result: of `figure`.
+    dpi: dots per inch of the PNG.
+
+  Raises:
+    ConfigError: it is too large.
+  """
+  width, height = (float(x) * dpi for x in result.get_size_inches())
+  if width * height > PIXELS:
+    raise ConfigError(
+        f'The picture would have {width:,.0f} x {height:,.0f} pixels; at most '
+        f'{PIXELS:,.0f} can be drawn. Lower --size or --dpi.')
 
 
 def save(

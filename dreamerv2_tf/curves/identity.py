@@ -50,7 +50,8 @@ def identify(
     OSError, ValueError, KeyError, TypeError, IndexError: its records can not
       be read.
   """
-  parts = ('', '', *pathlib.Path(os.path.abspath(folder)).parts[1:])[-3:]
+  place = pathlib.Path(files.printable(os.path.abspath(folder)))
+  parts = ('', '', *place.parts[1:])[-3:]
   if (folder / 'record.json').is_file():
     record = files.parse_object(files.read(folder / 'record.json'))
     return Identity(

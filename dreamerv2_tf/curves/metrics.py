@@ -11,6 +11,7 @@ import numpy as np
 from .. import files
 
 NAME = 'metrics.jsonl'
+LARGEST = 1e100  # The square of what is beyond overflows, in figures as well.
 
 
 class Rows(NamedTuple):
@@ -31,7 +32,8 @@ class Series(NamedTuple):
   Attributes:
     xs: [n], float64, rising.
     ys: [n], float64, finite; the mean of the rows with the same x.
-    odd: values that are left out, as they are NaN, infinite or no numbers.
+    odd: values that are left out, as they are NaN, infinite, beyond LARGEST or
+      no numbers.
   """
 
   xs: np.ndarray
@@ -75,7 +77,7 @@ def last_step(data: bytes) -> float:
       step = _number(files.parse_object(line).get('step'))
     except ValueError:
       continue
-    if math.isfinite(step):
+    if abs(step) <= LARGEST:
       return step
   return -1.0
 
@@ -103,7 +105,7 @@ def series(
     x, y = (_number(row[name]) for name in (xaxis, yaxis))
     if most and not math.isnan(y):
       y = min(max(y, -most), most)
-    if math.isfinite(x) and math.isfinite(y):
+    if abs(x) <= LARGEST and abs(y) <= LARGEST:  # NaN is not.
       xs.append(x)
       ys.append(y)
     else:

@@ -40,6 +40,7 @@ def work(
   panels = list(_panels(shown, levels, options, tell))
   look = _look(panels, shown, options)
   figure = draw.figure(panels, look)
+  draw.check(figure, options['dpi'])
   folder, start = options['outdir'], _name(options)
   data = folder / f'{start.replace("curves", "runs", 1)}.json'
   try:
@@ -182,8 +183,11 @@ def _look(panels, shown, options):
   levels = style.ordered(options['baselines'], present)
   given = options['labels']
   labels = {
-      x: given.get(x, given.get(short.get(x, x), short.get(x, x)))
+      x: given.get(x, given.get(short.get(x, x)))
       for x in [*methods, *levels]}
+  labels = {
+      x: style.plain(short.get(x, x)) if label is None else style.checked(label)
+      for x, label in labels.items()}
   colors = {
       x: options['colors'].get(x, options['colors'].get(short.get(x, x)))
       for x in labels}
@@ -194,10 +198,10 @@ def _look(panels, shown, options):
       labels,
       {**style.colors(levels, ('baselines',), colors),
        **style.colors(methods, options['palette'], colors)},
-      options['xlabel'] or style.axis_label(
+      style.checked(options['xlabel']) or style.axis_label(
           options['xaxis'], (run.repeat for run in shown))
       + f' ({unit})' * bool(unit),
-      options['ylabel'] or style.axis_label(options['yaxis']),
+      style.checked(options['ylabel']) or style.axis_label(options['yaxis']),
       divisor=divisor, origin=options['xaxis'].startswith(('step', 'time')),
       **{name: options[name] for name in (
           'agg', 'fill', 'size', 'cols', 'legendcols', 'xlim', 'ylim',
@@ -265,7 +269,8 @@ def _no_metric(chosen, options):
   names = options['xaxis'], options['yaxis']
   wrong = next((name for name in names if name not in known), None)
   if wrong is None:
-    return f"No runs to plot: none has a row with {' and '.join(names)}."
+    return (
+        f"No runs to plot: none has a row with finite {' and '.join(names)}.")
   return (
       f"No runs to plot: none of {len(chosen)} has the metric '{wrong}'."
       f"{suggest(wrong, known)} They have: {_some(known or ['none yet'])}")

@@ -251,7 +251,10 @@ def _series(item: Found, xaxis: str, yaxis: str, tell: Tell, most: float):
         f"{item.place}: passed over {odd} row{'s' * (odd > 1)} in which "
         f'{xaxis} or {yaxis} is no finite number.')
   if not len(xs):
-    tell(f'Left out: {item.place} {_lack(rows, xaxis, yaxis)}')
+    lack = (
+        f'has no row in which {xaxis} and {yaxis} are finite numbers.' if odd
+        else _lack(rows, xaxis, yaxis))
+    tell(f'Left out: {item.place} {lack}')
   return xs, ys
 
 

@@ -73,10 +73,33 @@ def colors(
 
 def title(task: str) -> str:
   """Returns the name of a task above its panel."""
-  suite, _, name = task.partition('_')
+  suite, _, name = plain(task).partition('_')
   if suite in PLAIN and name:
     return name
-  return (name if suite in KNOWN and name else task).replace('_', ' ').title()
+  name = name if suite in KNOWN and name else plain(task)
+  return name.replace('_', ' ').title()
+
+
+def plain(text: str) -> str:
+  """Returns a name as it is given to matplotlib, which reads $ as a formula."""
+  return text.replace('$', r'\$')
+
+
+def checked(text: str) -> str:
+  """Returns a text of the user's, which may have formulas.
+
+  Raises:
+    ConfigError: matplotlib can not read them.
+  """
+  from matplotlib import cbook, mathtext
+  try:
+    if cbook.is_math_text(text):
+      mathtext.MathTextParser('path').parse(text)
+  except ValueError:
+    raise ConfigError(
+        f"'{text}' has a formula between $ that matplotlib can not read. "
+        r'A $ that begins none is written \$.') from None
+  return text
 
 
 def axis_label(name: str, repeats: Iterable[int | None] = ()) -> str:
@@ -86,7 +109,7 @@ def axis_label(name: str, repeats: Iterable[int | None] = ()) -> str:
     name: of the metric.
     repeats: action repeat of the runs, None where it is unknown.
   """
-  text = AXES.get(name, name)
+  text = plain(AXES.get(name, name))
   known = {*repeats}
   if name == 'step' and len(known) == 1 and (known.copy().pop() or 1) > 1:
     text += f' (action repeat {known.pop()} included)'

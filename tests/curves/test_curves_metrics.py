@@ -56,9 +56,10 @@ def test_points_are_those_of_rows_with_both_finite():
       {'step': 2, 'a': 5}, {'step': 1, 'a': 3.5}, {'step': 3, 'b': 1},
       {'step': 4, 'a': None}, {'step': 5, 'a': float('nan')},
       {'step': 6, 'a': float('inf')}, {'step': 7, 'a': 'x'},
-      {'step': 8, 'a': True}, {'step': 9, 'a': 10 ** 400}]
+      {'step': 8, 'a': True}, {'step': 9, 'a': 10 ** 400},
+      {'step': 10, 'a': -1e308}, {'step': 1e101, 'a': 1}]
   xs, ys, odd = metrics.series(rows, 'step', 'a')
-  assert xs.tolist() == [1, 2] and ys.tolist() == [3.5, 5] and odd == 6
+  assert xs.tolist() == [1, 2] and ys.tolist() == [3.5, 5] and odd == 8
 
 
 def test_values_beyond_a_limit_count_as_it():

@@ -150,6 +150,14 @@ def test_values_that_are_no_numbers_are_told(tmp_path, read, said):
   assert '2 rows' in said[0]
 
 
+def test_a_run_without_any_number_is_told(tmp_path, read, said):
+  folder = folders.ours(tmp_path / 'a', [*folders.rows(float('nan'), None)])
+  assert read(tmp_path) == ([], [])
+  assert said == [
+      f'Left out: {folder} has no row in which step and eval_return are finite '
+      'numbers.']
+
+
 def test_runs_without_the_metric_are_named(tmp_path, read, said):
   some = folders.ours(tmp_path / 'a', folders.rows(1, name='train_return'))
   none = folders.ours(tmp_path / 'b', [], seed=1)

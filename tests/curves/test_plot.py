@@ -69,6 +69,15 @@ def test_pictures_are_there(tmp_path, logdir, capsys):
       'curves.png', 'curves.pdf', 'runs.json'}
 
 
+def test_names_may_be_no_utf_8_and_look_like_formulas(tmp_path, capsys):
+  folder = tmp_path / os.fsdecode(b'$\\frac{$/\xff')
+  folders.write(folder / '0' / 'metrics.jsonl', folders.rows(1, 2))
+  assert cli.main(['plot', str(tmp_path), '--outdir', str(tmp_path / 'o')]) == 0
+  assert capsys.readouterr().err == ''
+  assert written(folder=tmp_path / 'o' / tmp_path.name) == [
+      ('$\\frac{$', '\\xff', 0, [100, 200], [1, 2])]
+
+
 def test_the_flags_of_the_original(call, tmp_path):
   folders.original(tmp_path / 'logdir', 'atari_pong', 'a', 1, [
       *folders.rows(1, 2, 3, 99, every=5e5)])
@@ -249,13 +258,18 @@ def test_known_scores_count_rather_than_those_of_a_file():
     (['--bins', '-3'], "'bins' must be a width, none or auto but is -3"),
     (['--bins', '3', '--nbins', '3'], "Give one of 'bins' and 'nbins'"),
     (['--bins', 'nan'], "'nan' is no number"),
+    (['--dpi', '9'], "'dpi' must be at least 10 but is 9"),
     (['--cols', '0'], "'cols' must be at least 1 but is 0"),
     (['--dpi', 'x'], "'dpi' must be a whole number"),
     (['--xlim', '3'], "'xlim' must be two numbers, the lower one first, but "),
     (['--xlim', '3', '1'], "'xlim' must be two numbers, the lower one first"),
-    (['--size', '0', '1'], "'size' must be two numbers above 0"),
+    (['--size', '0', '1'], "'size' must be two numbers from 0.5 on"),
     (['--size', '1'], "'size' must be two numbers but is 1"),
     (['--labels', 'a'], "'labels' must be pairs but has 1 words"),
+    (['--xmult', '0'], "'xmult' must be a factor from 1e-9 to 1e9 but is 0.0"),
+    (['--size', '1000', '1000'], 'have 200,000 x .* pixels; .* Lower --size'),
+    (['--ylabel', r'$\frac$'], 'a formula between \\$ that matplotlib can no'),
+    (['--labels', 'debug', '$x_$'], "'.x_.' has a formula between"),
     (['--palette', 'no'], "'no' is no color"), (['--labels'], 'needs a value'),
     (['--configs', 'debug'], "Unknown flag '--configs'"),
 ])
