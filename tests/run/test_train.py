@@ -157,7 +157,7 @@ def test_nothing_is_reported_while_no_episode_can_be_sampled(tmp_path):
       'is_last': flags[1], 'is_terminal': flags[1]})
   heads = {'decoder': types.SimpleNamespace(cnn_keys=['image'])}
   agent = types.SimpleNamespace(
-      world_model=types.SimpleNamespace(heads=heads),
+      world_model=types.SimpleNamespace(heads=heads, CONTEXT=1),
       report=lambda batch: {'image': (np.zeros((1, 2, 4, 4, 1)),) * 2})
   batch = {'is_first': np.zeros((1, 2), bool)}
   logged = []
