@@ -242,6 +242,10 @@ class Agent(tfutils.Module):
 
 def _first(state, reset, count):
   """Returns which of so many rows begin an episode, [N], bool."""
+  if state is not None and not isinstance(state, PolicyState):
+    raise ConfigError(
+        'state must be what the call before returned with its action, or None, '
+        f'but is {state!r:.80}.')
   if state is not None and (known := int(state.action.shape[0])) != count:
     raise ConfigError(
         f'act got {count} observation(s), but a state of {known} episode(s). '

@@ -101,6 +101,9 @@ def export(
     StateError, EnvError: see `load`.
     StorageError: the folder can not be written.
   """
+  if scores is not None and not isinstance(scores, Scores):
+    raise ConfigError(
+        f'scores must be what evaluate returns, but is {scores!r:.80}.')
   source = pretrained.locate(logdir)
   target = pathlib.Path(folder).expanduser().absolute()
   agent, config, step = _load(source, checkpoint, env, (), trust)

@@ -125,7 +125,7 @@ class Config(Mapping):
       ConfigError: an unknown preset or key, wrong type, or out of range.
       SystemExit: `--help` is among them; says where help is.
     """
-    words = of_script() if argv is None else list(argv)
+    words = of_script() if argv is None else argv
     if {'-h', '--help'} & {*words}:
       print(
           'Flags: [--configs PRESET ...] [--any.key VALUE] ...\n'

@@ -114,8 +114,12 @@ def evaluate(
       environment.
     EnvError, NonFiniteError: the environment can not be built, or fails.
   """
+  if not isinstance(agent, Agent):
+    raise ConfigError(
+        f'evaluate takes an agent, from load or train, but got {agent!r:.80}.')
   for name, value, low in (
-      ('episodes', episodes, 1), ('seed', seed, 0), ('envs', envs or 1, 1)):
+      ('episodes', episodes, 1), ('seed', seed, 0),
+      ('envs', 1 if envs is None else envs, 1)):
     if not isinstance(value, int | np.integer) or value < low:
       raise ConfigError(
           f"'{name}' must be a whole number of at least {low} but is "

@@ -62,8 +62,9 @@ def append(file: io.FileIO, data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes UTF-8 text whole or not at all."""
-  write(path, lambda file: file.write(text.encode()))
+  """Writes UTF-8 text whole or not at all; names that are none as escapes."""
+  data = text.encode(errors='backslashreplace')
+  write(path, lambda file: file.write(data))
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:

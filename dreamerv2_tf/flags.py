@@ -16,8 +16,13 @@ def chunks(arguments: Sequence[str]) -> list[list[str]]:
   """Splits arguments into flags, each with the words that follow it.
 
   Raises:
-    ConfigError: a word stands before the first flag.
+    ConfigError: a word stands before the first flag, or it is no list of texts.
   """
+  if isinstance(arguments, str) or not all(
+      isinstance(x, str) for x in arguments):
+    raise ConfigError(
+        "Flags are a list of texts such as ['--steps', '5'], but got "
+        f'{arguments!r:.80}.')
   result = []
   for argument in arguments:
     if re.match('--.', argument):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import difflib
 import math
+import numbers
+import pathlib
 import re
 from typing import Any, Literal
 
@@ -303,7 +305,7 @@ def _read_bool(value):
 
 
 def _read_int(value):
-  if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+  if isinstance(value, bool) or not isinstance(value, numbers.Real | str):
     raise ValueError(value)
   if isinstance(value, str):
     try:
@@ -316,7 +318,7 @@ def _read_int(value):
 
 
 def _read_float(value):
-  if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+  if isinstance(value, bool) or not isinstance(value, numbers.Real | str):
     raise ValueError(value)
   if not math.isfinite(float(value)):
     raise ValueError(value)
@@ -324,6 +326,8 @@ def _read_float(value):
 
 
 def _read_str(value):
+  if isinstance(value, pathlib.PurePath):
+    return str(value)
   if not isinstance(value, str):
     raise ValueError(value)
   return value

@@ -36,8 +36,11 @@ def prepare() -> None:
 def open_streams() -> None:
   """Opens those of descriptors 0 to 2 that are closed, to nothing.
 
-  Otherwise files that are opened later take their place.
+  Otherwise files that are opened later take their place. What the standard
+  output can not encode, such as names that are no UTF-8, is escaped.
   """
+  if getattr(sys.stdout, 'errors', None) == 'strict':
+    sys.stdout.reconfigure(errors='backslashreplace')
   for handle in range(3):
     try:
       os.fstat(handle)

@@ -73,8 +73,11 @@ def leaves(
   """Yields dotted keys and values; an empty mapping is a leaf, too.
 
   Raises:
-    ConfigError: a key is no text, or empty.
+    ConfigError: a key is no text, or empty, or this is no mapping.
   """
+  if not isinstance(mapping, Mapping):
+    raise ConfigError(
+        f"Expected a dict such as {{'steps': 5}}, got {mapping!r:.80}.")
   for key, value in mapping.items():
     if not isinstance(key, str) or not key:
       raise ConfigError(f"'{prefix}{key}': keys must be text.")

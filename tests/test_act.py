@@ -96,13 +96,17 @@ def test_a_batch_of_one_is_a_batch():
      'act got 2 observation(s), but a state of 3 episode(s).'),
     (np.zeros(3, np.float32), 3, None, dv2.ConfigError,
      'act got 1 observation(s), but a state of 3 episode(s).'),
+    (np.zeros(3, np.float32), [1], None, dv2.ConfigError,
+     'state must be what the call before returned with its action, or None, '
+     'but is [1].'),
     (np.zeros([2, 3], np.float32), 0, [True], dv2.ConfigError,
      'reset must be one bool or 2 of them'),
     (np.zeros([2, 3], np.float32), 0, [1, 0], dv2.ConfigError, 'dtype int64')])
 def test_what_does_not_fit_is_one_public_error_from_act(
     obs, state, reset, kind, text):
   agent = make_agent(toys.Counter())
-  state = agent.policy.initial(state) if state else None
+  if isinstance(state, int):
+    state = agent.policy.initial(state) if state else None
   with pytest.raises(kind) as info:
     agent.act(obs, state, reset)
   assert text in str(info.value)

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -179,9 +180,19 @@ def test_metrics_that_can_not_be_logged_are_refused(
   assert text in str(info.value)
 
 
+@pytest.mark.parametrize('name', ['step', '', 5])
+def test_rows_keep_their_step(name):
+  parts = types.SimpleNamespace(config=None, logger=None)
+  event = types.SimpleNamespace(kind='log')
+  with pytest.raises(dv2.ConfigError, match='can not be called') as info:
+    events.Events([], parts, None).log(event, {name: 1.0})
+  assert repr(name) in str(info.value)
+
+
 @pytest.mark.parametrize('callbacks, text', [
     (print, 'callbacks must be a list'), (3, 'callbacks must be a list'),
-    ([print, 'x'], "Callback, but got 'x'"), ([dv2.Callback], 'an object of')])
+    ([print, 'x'], "Callback, but got 'x'"), ([dv2.Callback], 'an object of'),
+    ([lambda: 0], 'one event, which this one does not take: too many')])
 def test_what_is_no_callback_is_refused_before_anything_is_made(
     callbacks, text, tmp_path):
   with pytest.raises(dv2.ConfigError) as info:

@@ -146,6 +146,9 @@ def test_the_text_has_what_is_known():
     (toys.Counter, {'episodes': 2.5}, 'but is 2.5'),
     (toys.Counter, {'seed': -1}, "'seed' must be"),
     (toys.Counter, {'envs': -2}, "'envs' must be"),
+    (toys.Counter, {'envs': 0}, "'envs' must be"),
+    (toys.Counter, {'agent': '~/run'},
+     "evaluate takes an agent, from load or train, but got '~/run'"),
     (None, {}, 'Give it: evaluate'),
     (3, {}, 'or a task name such as gym_CartPole-v1, but got 3'),
     ('gym_CartPole-v1', {}, 'The agent does not fit the environment'),
@@ -156,7 +159,8 @@ def test_the_text_has_what_is_known():
 def test_wrong_arguments_are_one_error_that_says_what_to_do(
     env, options, text):
   with pytest.raises(dv2.ConfigError) as info:
-    dv2.evaluate(agent(toys.Counter()), env, **{'episodes': 1, **options})
+    dv2.evaluate(**{
+        'agent': agent(toys.Counter()), 'env': env, 'episodes': 1, **options})
   assert text in str(info.value)
   assert len(info.traceback) == 2  # This test, and the call that raises.
 

@@ -115,6 +115,7 @@ def test_without_scores_there_is_no_index():
 
 @pytest.mark.parametrize('options, text', [
     ({'dtype': 'int8'}, "must be one of float32, float16 but is 'int8'"),
+    ({'scores': 5}, 'scores must be what evaluate returns, but is 5'),
     ({'checkpoint': 'best', 'dtype': 'x'}, 'must be one of')])
 def test_wrong_arguments_write_nothing(run, options, text, tmp_path):
   with pytest.raises(dv2.ConfigError) as info:

@@ -6,6 +6,7 @@ import sys
 import types
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import runs
 import toys
@@ -37,6 +38,26 @@ def test_defaults_are_those_of_resolve_and_update_returns_others():
       '--logdir', '~/logdir/minigrid', '--log_every', '1e3', '--train_every',
       '10', '--prefill', '1e5', '--actor_ent', '3e-3', '--loss_scales.kl',
       '1.0', '--discount', '0.99'])
+
+
+def test_numbers_of_numpy_and_paths_are_read():
+  config = dv2.defaults.update({
+      'steps': np.int64(7), 'discount': np.float32(0.5),
+      'logdir': pathlib.Path('a/b')})
+  assert (config.steps, config.discount, config.logdir) == (7, 0.5, 'a/b')
+  assert [*map(type, (config.steps, config.discount))] == [int, float]
+
+
+@pytest.mark.parametrize('call, text', [
+    (lambda: dv2.defaults.update(None), "such as {'steps': 5}, got None"),
+    (lambda: dv2.defaults.update([('steps', 3)]), "got [('steps', 3)]"),
+    (lambda: dv2.defaults.parse_flags('--steps 5'), "but got '--steps 5'"),
+    (lambda: dv2.defaults.parse_flags(['--steps', 5]), "got ['--steps', 5]"),
+    (lambda: dv2.resolve((), '--steps 5'), "but got '--steps 5'")])
+def test_other_types_are_refused(call, text):
+  with pytest.raises(dv2.ConfigError) as info:
+    call()
+  assert text in str(info.value)
 
 
 @pytest.mark.parametrize('name', [

@@ -8,7 +8,7 @@ import sys
 
 from .. import config as configlib
 from .. import helptext
-from ..errors import ConfigError, StateError
+from ..errors import ConfigError, StateError, StorageError
 from . import leading
 
 METRICS = 'auto', 'eval_return', 'train_return'
@@ -86,7 +86,13 @@ def _compare(options, places):
   else:
     print('\n'.join(text.lines(result, options.curves)).rstrip())
   if outdir:
-    for path in pages.write(result, outdir):
+    try:
+      written = pages.write(result, outdir)
+    except OSError as error:
+      raise StorageError(
+          f'Can not write {error.filename or outdir}: {error.strerror}.'
+      ) from error
+    for path in written:
       print(path, file=sys.stderr if options.json else sys.stdout)
   if not result['highway'] and not any(
       task['rows'] for one in result['paper']

@@ -36,6 +36,7 @@ FLAGS = {
 LEAST = {
     'seed': 0, 'episodes': 1, 'context': 1, 'length': 0, 'look': 0,
     'samples': 1, 'fps': 0}
+FPS = 0.1, 60.0  # A film at rest would never end, nor one of many pictures.
 
 
 def run(words: Sequence[str]) -> int | None:
@@ -87,11 +88,17 @@ def _check(options):
   if options.stored and options.episodes > 1:
     raise ConfigError(
         '--stored is one episode, --episodes are driven: give one of them.')
+  low, high = FPS
+  if options.fps and not low <= options.fps <= high:
+    raise ConfigError(
+        f"'fps' must be 0 or from {low} to {high:g} but is {options.fps}.")
   if options.video:
     movie.check(options.video)
   npz = pathlib.Path(options.npz)
   if options.npz and npz.suffix != '.npz':
     raise ConfigError(f"--npz must end in .npz but is '{npz}'.")
+  if options.npz and npz.is_dir():
+    raise ConfigError(f"--npz can not write '{npz}': it is a folder.")
   if options.npz and not npz.absolute().parent.is_dir():
     raise ConfigError(
         f"--npz can not write '{npz}': its folder does not exist.")

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 from typing import Any
+import warnings
 
 import numpy as np
 
@@ -153,7 +154,10 @@ def save(
         'metadata': {'CreationDate': None}}
     path = pathlib.Path(f'{start}.{kind}')
     # Publishers want fonts that are whole, of type 42.
-    with matplotlib.rc_context({'pdf.fonttype': 42}):
+    with matplotlib.rc_context({'pdf.fonttype': 42}), (
+        warnings.catch_warnings()):
+      # Letters that the font lacks are boxes.
+      warnings.filterwarnings('ignore', 'Glyph .* missing from font')
       files.write(path, lambda file: result.savefig(
           file, format=kind, **options))  # noqa: B023 - called at once.
     written.append(path)

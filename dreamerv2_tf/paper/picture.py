@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import files
+from ..curves.style import plain
 from . import published
 from .text import OTHERS, cut
 from .yours import ATARI
@@ -39,7 +40,8 @@ def curves(one: Mapping[str, Any], title: str, path: pathlib.Path) -> None:
       handles, labels, loc='outside lower center',
       ncols=2 if columns < 3 else 4, frameon=False, fontsize=8)
   figure.suptitle(
-      f'{cut(title, 34 * columns)}\nreturn against million frames', fontsize=10)
+      f'{plain(cut(title, 34 * columns))}\nreturn against million frames',
+      fontsize=10)
   _save(figure, path)
 
 
@@ -60,7 +62,7 @@ def road(results: Mapping[str, Any], path: pathlib.Path) -> None:
     axis.annotate(
         f" {row['return']:.1f}", (high, place), va='center', fontsize=8)
   axis.set_yticks(range(len(rows)), [
-      cut(('yours: ' if row['yours'] else '') + row['label'], 44)
+      plain(cut(('yours: ' if row['yours'] else '') + row['label'], 44))
       for row in rows], fontsize=8)
   for tick, row in zip(axis.get_yticklabels(), rows):
     tick.set_color(OURS if row['yours'] else 'black')

@@ -60,7 +60,7 @@ class Logger:
       name = f'{prefix}_{name}' if prefix else name
       if not isinstance(value, str):
         value = np.array(value)
-        if value.ndim not in (0, 2, 3, 4) or value.dtype.kind in 'OSU':
+        if value.ndim not in (0, 2, 3, 4) or value.dtype.kind in 'OSUcmM':
           raise ValueError(
               f"Value '{name}' of shape {value.shape} and dtype {value.dtype} "
               'is no scalar, [H, W] or [H, W, C] image, or [T, H, W, C] video.')

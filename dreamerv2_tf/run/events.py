@@ -6,6 +6,7 @@ saved: what they raise or ask for loses nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import inspect
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +173,11 @@ class Events:
       raise errors.ConfigError(
           'The run has ended and its metrics are written; log at the last '
           'evaluation instead.')
+    for name in metrics:
+      if name in ('', 'step') or not isinstance(name, str):
+        raise errors.ConfigError(
+            f'A metric can not be called {name!r:.80}: give it another name, '
+            "a text. Each row has 'step' by itself.")
     ours = sorted(logger.pending.keys() & metrics.keys())
     if ours:
       raise errors.ConfigError(
@@ -222,3 +228,11 @@ def check(callbacks: Sequence[Callable[[Event], Any]]) -> None:
       raise errors.ConfigError(
           'A callback is a function that takes an event, or an object of a '
           f'class like Callback, but got {callback!r:.80}.')
+    try:
+      inspect.signature(callback).bind(None)
+    except TypeError as error:
+      raise errors.ConfigError(
+          'A callback is called with one event, which this one does not take: '
+          f'{error}.') from None
+    except ValueError:
+      pass  # Nothing is known of some functions.

@@ -72,9 +72,12 @@ def test_pictures_are_there(tmp_path, logdir, capsys):
 def test_names_may_be_no_utf_8_and_look_like_formulas(tmp_path, capsys):
   folder = tmp_path / os.fsdecode(b'$\\frac{$/\xff')
   folders.write(folder / '0' / 'metrics.jsonl', folders.rows(1, 2))
-  assert cli.main(['plot', str(tmp_path), '--outdir', str(tmp_path / 'o')]) == 0
-  assert capsys.readouterr().err == ''
-  assert written(folder=tmp_path / 'o' / tmp_path.name) == [
+  outdir = tmp_path / os.fsdecode(b'\xfe')
+  assert cli.main([
+      'plot', str(tmp_path), '--outdir', str(outdir), '--xlabel', '\t']) == 0
+  out, err = capsys.readouterr()
+  assert err == '' and out.endswith('\\udcfe/' + f'{tmp_path.name}/runs.json\n')
+  assert written(folder=outdir / tmp_path.name) == [
       ('$\\frac{$', '\\xff', 0, [100, 200], [1, 2])]
 
 

@@ -186,6 +186,9 @@ def test_errors_of_python_are_plain(highway):
     (['--video', 'a.avi'], 'writes a GIF or an MP4'),
     (['--npz', 'a.txt'], "--npz must end in .npz but is 'a.txt'"),
     (['--npz', 'no/a.npz'], 'its folder does not exist'),
+    (['--npz', 'empty.npz'], "can not write 'empty.npz': it is a folder"),
+    (['--fps', '61'], "'fps' must be 0 or from 0.1 to 60 but is 61.0"),
+    (['--fps', '1e-9'], "'fps' must be 0 or from 0.1 to 60 but is 1e-09"),
     (['--actions'], "'--actions' needs at least one action"),
     (['--stored', 'eval', '--episodes', '2'], 'give one of them'),
     (['{run}', '--actions', 'FASTR'], "Did you mean 'FASTER'?"),
@@ -206,11 +209,12 @@ def test_mistakes_are_told_before_tensorflow_is_imported(
   (tmp_path / 'empty').mkdir()
   (tmp_path / 'empty' / 'config.yaml').write_bytes(
       (run / 'config.yaml').read_bytes())
+  (tmp_path / 'empty.npz').mkdir()
   words = [x.format(run=run, empty=tmp_path / 'empty') for x in words]
   assert cli.main(['dream', *words]) == 2
   last = capsys.readouterr().err.splitlines()[-1]
   assert last.startswith('error: ') and text in last
-  assert [x.name for x in tmp_path.iterdir()] == ['empty']
+  assert {x.name for x in tmp_path.iterdir()} == {'empty', 'empty.npz'}
 
 
 def test_an_episode_that_is_too_short_is_told(highway, capsys):

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import papers
 from PIL import Image
@@ -263,6 +264,25 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, capsys):
   _, err = call(
       capsys, tmp_path / 'in', '--outdir', tmp_path / 'out', status=2)
   assert 'is no folder' in err
+
+
+def test_a_folder_that_can_not_be_written_is_told(tmp_path, capsys):
+  papers.original(tmp_path / 'in', scores=[1])
+  (tmp_path / 'file').write_text('')
+  _, err = call(
+      capsys, tmp_path / 'in', '--outdir', tmp_path / 'file' / 'out', status=6)
+  assert err.splitlines()[-1] == (
+      f'error: Can not write {tmp_path}/file/out: Not a directory.')
+
+
+def test_names_that_are_no_utf_8_are_escaped(tmp_path, capsys):
+  place = tmp_path / os.fsdecode(b'\xff')
+  papers.original(place, scores=[1], method='$\\frac{$')
+  out, _ = call(capsys, tmp_path, '--json', '--outdir', tmp_path / 'out')
+  written = json.loads((tmp_path / 'out' / 'compare.json').read_text())
+  assert written == json.loads(out)
+  [run] = written['paper'][0]['runs']
+  assert run['place'].startswith(str(place))
 
 
 def test_the_help_names_all_flags(capsys):

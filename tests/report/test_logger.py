@@ -31,7 +31,8 @@ def test_values_are_copied():
 
 
 @pytest.mark.parametrize('value', [
-    np.zeros(3), np.zeros((1, 2, 3, 4, 5)), np.array(None)])
+    np.zeros(3), np.zeros((1, 2, 3, 4, 5)), np.array(None), 1j,
+    np.datetime64('2026-01-01')])
 def test_other_shapes_are_refused(value):
   logger = Logger(lambda: 0, [])
   with pytest.raises(ValueError, match="Value 'odd' of shape"):
