@@ -180,13 +180,33 @@ def test_metrics_that_can_not_be_logged_are_refused(
   assert text in str(info.value)
 
 
-@pytest.mark.parametrize('name', ['step', '', 5])
-def test_rows_keep_their_step(name):
+@pytest.mark.parametrize('name', ['step', '', 5, '\udcff', 'two\nlines'])
+def test_names_that_rows_can_not_have_are_refused(name):
   parts = types.SimpleNamespace(config=None, logger=None)
   event = types.SimpleNamespace(kind='log')
   with pytest.raises(dv2.ConfigError, match='can not be called') as info:
     events.Events([], parts, None).log(event, {name: 1.0})
   assert repr(name) in str(info.value)
+
+
+def test_callbacks_can_not_change_episodes():
+  parts = types.SimpleNamespace(
+      config=None, progress=types.SimpleNamespace(step=3), folder=None,
+      logger=types.SimpleNamespace(pending={}),
+      collector=types.SimpleNamespace(driver=types.SimpleNamespace(
+          on_episode=lambda note: None)))
+  episode, errors = {'reward': np.ones(2)}, []
+
+  def change(event):
+    with pytest.raises(ValueError, match='read-only') as info:
+      event.episodes[0]['reward'][0] = 5
+    errors.append(info.value)
+
+  told = events.Events([change], parts, None)
+  told.evaluated([episode])
+  told.tell()
+  assert len(errors) == 1 and episode['reward'].tolist() == [1, 1]
+  episode['reward'][0] = 2  # Whose it is can.
 
 
 @pytest.mark.parametrize('callbacks, text', [

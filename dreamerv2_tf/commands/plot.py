@@ -150,11 +150,7 @@ def _check(options: dict[str, Any]) -> None:
     options[name] = [_pattern(name, text) for text in options[name]]
   for name in 'size', 'xlim', 'ylim':
     options[name] = _two(name, options[name])
-  if not 1e-9 <= options['xmult'] <= 1e9:
-    raise ConfigError(
-        f"'xmult' must be a factor from 1e-9 to 1e9 but is {options['xmult']}.")
-  if options['size'] and min(options['size']) < 0.5:  # Text has no room.
-    raise ConfigError("'size' must be two numbers from 0.5 on.")
+  _check_ranges(options)
   for name in 'labels', 'colors':
     words = options[name]
     if len(words) % 2:
@@ -180,6 +176,14 @@ def _check(options: dict[str, Any]) -> None:
   if options['subdir']:
     outdir /= pathlib.Path(os.path.abspath(options['indir'][0])).stem
   options['outdir'] = outdir
+
+
+def _check_ranges(options):
+  if not 1e-9 <= options['xmult'] <= 1e9:
+    raise ConfigError(
+        f"'xmult' must be a factor from 1e-9 to 1e9 but is {options['xmult']}.")
+  if options['size'] and min(options['size']) < 0.5:  # Text has no room.
+    raise ConfigError("'size' must be two numbers from 0.5 on.")
 
 
 def _one_of(name, value, choices):

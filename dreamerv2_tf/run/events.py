@@ -32,7 +32,8 @@ class Event:
     metrics: name -> value. Of an episode, its own; of the end, those of the
       last evaluation, if there was one; else what the row of `metrics.jsonl`
       will hold.
-    episodes: the episode, or those of the evaluation: key -> [rows, ...].
+    episodes: the episode, or those of the evaluation: key -> [rows, ...], which
+      can not be written to.
     folder: of the run.
   """
 
@@ -174,10 +175,11 @@ class Events:
           'The run has ended and its metrics are written; log at the last '
           'evaluation instead.')
     for name in metrics:
-      if name in ('', 'step') or not isinstance(name, str):
+      if not isinstance(name, str) or name in ('', 'step') or (
+          not name.isprintable()):
         raise errors.ConfigError(
             f'A metric can not be called {name!r:.80}: give it another name, '
-            "a text. Each row has 'step' by itself.")
+            "a text on one line. Each row has 'step' by itself.")
     ours = sorted(logger.pending.keys() & metrics.keys())
     if ours:
       raise errors.ConfigError(
@@ -210,7 +212,17 @@ class Events:
     if self._callbacks:
       step = int(self._parts.progress.step)
       self._queue.append(Event(
-          kind, step, metrics, list(episodes), self._parts.folder, self))
+          kind, step, metrics, [_read_only(x) for x in episodes],
+          self._parts.folder, self))
+
+
+def _read_only(episode):
+  """Returns an episode that no callback can change: it is in replay, too."""
+  result = {}
+  for key, value in episode.items():
+    result[key] = np.asarray(value).view()
+    result[key].flags.writeable = False
+  return result
 
 
 def check(callbacks: Sequence[Callable[[Event], Any]]) -> None:
