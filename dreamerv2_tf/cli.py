@@ -15,6 +15,8 @@ from . import __version__, commands, helptext, startup
 from . import presets as presetlib
 from .errors import DreamerError, Interrupted, for_user
 
+MOST_SCREENS = 2  # That are printed without a pager.
+
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command.
@@ -90,20 +92,20 @@ def _overview():
   lines += ['', 'Examples']
   lines += [
       f'  dreamerv2 {name} {example}'
-      for name, (_, _, example) in commands.COMMANDS.items()]
+      for name, (_, _, example) in commands.COMMANDS.items() if example]
   lines += ['', 'Presets']
-  lines.append(helptext.paragraph(', '.join(presetlib.describe())))
-  lines += [
-      '', 'More: dreamerv2 help COMMAND; all settings: dreamerv2 --help; what '
-      'one of them', 'does: dreamerv2 --help actor_ent.']
+  lines.append(helptext.paragraph(', '.join(presetlib.describe()), '  '))
+  lines += ['', helptext.paragraph(
+      'More: dreamerv2 help COMMAND; all settings: dreamerv2 --help; what one '
+      'of them does: dreamerv2 --help actor_ent.')]
   return lines
 
 
 def _show(lines):
-  """Prints lines, through a pager if they are more than a terminal shows."""
+  """Prints lines, through a pager if they are many screens."""
   text = '\n'.join(lines)
-  if sys.stdout.isatty() and len(text.splitlines()) >= (
-      shutil.get_terminal_size().lines):
+  screens = len(text.splitlines()) / shutil.get_terminal_size().lines
+  if sys.stdout.isatty() and screens > MOST_SCREENS:
     os.environ.setdefault('LESS', 'FRX')
     pydoc.pager(text)
   else:

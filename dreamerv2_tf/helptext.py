@@ -42,11 +42,12 @@ def entry(
       for i, row in enumerate(rows))
 
 
-def paragraph(text: str) -> str:
-  """Formats a text of some lines, two spaces in."""
+def paragraph(text: str, indent: str = '') -> str:
+  """Formats a text of some lines, all of them indented."""
   width = min(shutil.get_terminal_size().columns, 80)
   return textwrap.fill(
-      text, width, initial_indent='  ', subsequent_indent='  ')
+      text, width, initial_indent=indent, subsequent_indent=indent,
+      break_on_hyphens=False)
 
 
 def listing(config: Config, defaults: Config) -> list[str]:

@@ -12,8 +12,9 @@ import types
 from ..errors import ConfigError
 from ..schema import suggest
 
-# Name: module, what it does, what to add to see it work.
-COMMANDS = {
+# Name: module, what it does, what to add to see it work; '' where no word is
+# needed on the first screen.
+COMMANDS: dict[str, tuple[str, str, str]] = {
     'train': (
         'train', 'Train, or go on with a run; may be left out.',
         '--configs highway_kinematics --logdir ~/logdir/cars'),
@@ -25,14 +26,19 @@ COMMANDS = {
         '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
     'plot': (
         'plot', 'Draw learning curves of runs, of any metric.',
-        '~/logdir --yaxis eval_return --outdir plots'),
+        ''),
     'compare': (
         'compare', "Set runs beside the paper's numbers and this package's.",
-        '~/logdir'),
+        ''),
     'doctor': (
         'doctor', 'Say whether a run would work here, how fast and how long.',
         '--configs small'),
 }
+
+# What other packages call them.
+ELSEWHERE = {
+    'enjoy': 'eval', 'evaluate': 'eval', 'play': 'eval', 'watch': 'eval',
+    'results': 'compare', 'dreams': 'dream', 'check': 'doctor'}
 
 
 def find(name: str) -> types.ModuleType:
@@ -42,8 +48,11 @@ def find(name: str) -> types.ModuleType:
     ConfigError: there is no such command.
   """
   if name not in COMMANDS:
+    near = suggest(name, [*COMMANDS, 'help'])
+    if name in ELSEWHERE:
+      near = f" Did you mean '{ELSEWHERE[name]}'?"
     raise ConfigError(
-        f"Unknown command '{name}'.{suggest(name, [*COMMANDS, 'help'])} "
+        f"Unknown command '{name}'.{near} "
         f"Commands: {', '.join(COMMANDS)}; dreamerv2 --help tells more.")
   return importlib.import_module(f'.{COMMANDS[name][0]}', __name__)
 

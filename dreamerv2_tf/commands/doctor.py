@@ -46,12 +46,13 @@ def run(words: Sequence[str]) -> int | None:
 def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
   """Returns the help."""
   return [
-      'usage: dreamerv2 doctor [--configs PRESET ...] [--task TASK] '
-      '[--any.key VALUE] ...', '',
-      'Tells whether a run with these settings would work here, how fast, and '
-      'what it', 'takes: packages, processor and GPUs, number format, drawing, '
-      'the task, memory,', 'disk and time. Each line is ok, warn or fail, with '
-      'what to do about it. Without a', 'preset or task it looks at the '
-      'machine alone. It takes a minute and leaves', 'nothing behind. The exit '
-      'status is 0 if a run would work, else that of the run.', '', 'Flags',
+      'usage: dreamerv2 doctor [--configs PRESET ...] [--any.key VALUE] ...',
+      '', helptext.paragraph(
+          'Tells whether a run with these settings would work here, how fast, '
+          'and what it takes: packages, processor and GPUs, number format, '
+          'drawing, the task, memory, disk and time. Each line is ok, warn or '
+          'fail, with what to do about it. Without a preset or task it looks '
+          'at the machine alone. It takes a minute or a few and leaves nothing '
+          'behind. The exit status is 0 if a run would work, else that of the '
+          'run.'), '', 'Flags',
       *helptext.entries(FLAGS)]

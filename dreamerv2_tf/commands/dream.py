@@ -108,9 +108,10 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
   """Returns the help; topics are those of `train`."""
   return [
       'usage: dreamerv2 dream DIR|--pretrained NAME [--actions WORD ...] ...',
-      '', 'Shows what happened beside what the model dreams, which sees the '
-      'first steps of an', 'episode and not the rest; and what it dreams of '
-      'other actions: what if I change', 'lane now? Writes a film and all '
-      'numbers, prints what each dream promises.', '', 'Flags',
+      '', helptext.paragraph(
+          'Shows what happened beside what the model dreams, which sees the '
+          'first steps of an episode and not the rest; and what it dreams of '
+          'other actions: what if I change lane now? Writes a film and all '
+          'numbers, prints what each dream promises.'), '', 'Flags',
       *helptext.entries(FLAGS), '', 'Pretrained agents',
       f"  {', '.join(pretrained.names()) or 'none in this package'}"]

@@ -61,9 +61,10 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
   """Returns the help; topics are those of `train`."""
   return [
       'usage: dreamerv2 eval DIR|--pretrained NAME [--episodes N] ...', '',
-      'Runs episodes on fixed seeds and reports the return. Settings come from '
-      'the run;', 'keys such as --env.config.lanes_count 4 change them. The '
-      'result of a run is written', 'into its folder, that of a pretrained '
-      'agent only shown.', '', 'Flags', *helptext.entries(FLAGS), '',
-      'Pretrained agents',
+      helptext.paragraph(
+          'Runs episodes on fixed seeds and reports the return. Settings come '
+          'from the run; keys such as --env.config.lanes_count 4 change them. '
+          'The result of a run is written into its folder, that of a '
+          'pretrained agent only shown.'), '', 'Flags',
+      *helptext.entries(FLAGS), '', 'Pretrained agents',
       f"  {', '.join(pretrained.names()) or 'none in this package'}"]

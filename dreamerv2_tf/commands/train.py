@@ -30,6 +30,7 @@ def run(words: Sequence[str]) -> int | None:
   """
   options, presets, overrides = configlib.parse(FLAGS, words)
   base = None if presets else _stored(overrides)
+  _check_command(overrides)
   config = configlib.resolve(
       presets, overrides, base, flags=('configs', *FLAGS))
   if not (presets or base):
@@ -63,20 +64,20 @@ def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
   lines = [
       'usage: dreamerv2 [train] [--configs PRESET ...] [--any.key VALUE] ...',
       '       dreamerv2 [--configs PRESET ...] --help KEY ...', '',
-      'Trains, or goes on with the run in --logdir; without --configs, with '
-      'the settings', 'of that run.', '',
+      helptext.paragraph(
+          'Trains, or goes on with the run in --logdir; without --configs, '
+          'with the settings of that run.'), '',
       'Presets (--configs merges several in order)']
   lines += [
       helptext.entry(name, text) for name, text in presetlib.describe().items()]
   lines += ['', 'Flags', *helptext.entries(FLAGS)]
-  lines += [
-      '', f"Keys and their values{' with these settings' * bool(words)}. "
-      'Lists: 84 84 or 84,84. A regular',
-      "expression sets all keys that it matches from the start: "
-      "'--.*\\.norm' layer.", 'A run folder keeps what is fixed. Some keys or '
-      'groups of them: --help actor_ent rssm']
-  if words:
-    lines.append('These settings change the keys with a * before them.')
+  changed = ' These settings change the keys with a * before them.'
+  lines += ['', helptext.paragraph(
+      f"Keys and their values{' with these settings' * bool(words)}. Lists: "
+      '84 84 or 84,84. A regular expression sets all keys that it matches '
+      "from the start: '--.*\\.norm' layer. A run folder keeps what is fixed. "
+      'Some keys or groups of them: --help actor_ent rssm.'
+      + changed * bool(words))]
   return lines + helptext.listing(config, configlib.resolve())
 
 
@@ -85,6 +86,15 @@ def _given(overrides, key):
   words = [words[-1] for name, words in map(
       flags.split, flags.chunks(overrides)) if name == key and words]
   return words[-1] if words else None
+
+
+def _check_command(overrides):
+  """Tells of a flag of other commands that is no key."""
+  name = _given(overrides, 'pretrained')
+  if name:
+    raise ConfigError(
+        'Training begins anew or goes on with a run. To see an agent of this '
+        f'package: dreamerv2 eval --pretrained {name} --video drive.gif')
 
 
 def _check_task(overrides):

@@ -154,7 +154,8 @@ def _write_films(video, seeds, films, note, fps, about):
       log.warning('No video: scenario %d could not be run.', seed)
   if not films:
     return []
-  show_line(f'Writing the video of {len(films)} episodes')
+  show_line(
+      f"Writing the video of {len(films)} episode{'s' * (len(films) > 1)}")
   try:
     return filmlib.write(video, films, note, fps, about)
   except ValueError as error:
@@ -165,16 +166,18 @@ def _write_films(video, seeds, films, note, fps, about):
 
 
 def _text(record, written):
-  interval = ''
+  first, count = record['seed'], record['episodes']
+  spread, scenarios = '', f'scenario {first}'
+  if count > 1:
+    scenarios = f'scenarios {first} to {first + count - 1}'
+    spread = f" ± {record['return_std']:.2f}"
   if record['return_ci95']:
     low, high = record['return_ci95']
-    interval = f' (95% interval of the mean: {low:.2f} to {high:.2f})'
+    spread += f' (95% interval of the mean: {low:.2f} to {high:.2f})'
   lines = [
       f"Checkpoint    step {record['step']}",
-      f"Episodes      {record['episodes']}, scenarios {record['seed']} to "
-      f"{record['seed'] + record['episodes'] - 1}",
-      f"Return        {record['return_mean']:.2f} +- "
-      f"{record['return_std']:.2f}{interval}",
+      f"Episodes      {record['episodes']}, {scenarios}",
+      f"Return        {record['return_mean']:.2f}{spread}",
       f"Length        {record['length_mean']:.1f} steps"]
   if record['crash_rate'] is not None:
     lines.append(f"Crash rate    {100 * record['crash_rate']:.0f} %")

@@ -79,7 +79,7 @@ class TestHighway:
     assert len(each['speed']) == 3
     assert [sum(counts) for counts in each['actions']] == each['length']
     text = '\n'.join(lines[:-1])
-    assert f"Return        {record['return_mean']:.2f} +- " in text
+    assert f"Return        {record['return_mean']:.2f} ± " in text
     assert 'Crash rate' in text and f'{name} and ' in text
 
   @pytest.mark.parametrize('preset', ['highway', 'highway_kinematics'])

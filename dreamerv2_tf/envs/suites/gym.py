@@ -49,10 +49,7 @@ def make(
   except ModuleNotFoundError as error:
     raise missing(task, error) from None
   except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
-    why = str(error).split(' Did you mean')[0]
-    raise ConfigError(
-        f"'{task}' is not a known task: {why}"
-        + suggest(name, gym.registry)) from None
+    raise _unknown(task, name, error) from None
   except (Exception, SystemExit) as error:
     _check_arguments(task, name, kwargs)
     raise EnvError(
@@ -73,6 +70,14 @@ def _blind(task):
   return ConfigError(
       f"Environment '{task}' can not render pictures (rgb_array), so that it "
       'can not be filmed.')
+
+
+def _unknown(task, name, error):
+  why = str(error).split(' Did you mean')[0]
+  advice = suggest(name, gym.registry)
+  if name.startswith('ALE/'):
+    advice = ' Write Atari as atari_<game>, such as atari_pong.'
+  return ConfigError(f"'{task}' is not a known task: {why}{advice}")
 
 
 def _import(task, module):
