@@ -122,6 +122,9 @@ def for_user(error: BaseException) -> BaseException:
   if number in (
       errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
     return StorageError(str(error))
+  if isinstance(error, OSError) and number == errno.ENOENT and (
+      'temporary directory' in str(error)):
+    return StorageError(f'{error.strerror}; free some space, or set TMPDIR.')
   if number == errno.ENAMETOOLONG:
     return ConfigError(str(error))
   return error

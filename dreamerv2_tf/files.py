@@ -39,8 +39,10 @@ def write(path: str | os.PathLike, fill: Callable[[BinaryIO], Any]) -> None:
       os.fsync(file.fileno())
     os.replace(temp, path)
     sync_dir(path.parent)
-  except BaseException:
+  except BaseException as error:
     temp.unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.filename in (None, str(temp)):
+      error.filename = os.fspath(path)  # What people know.
     raise
 
 

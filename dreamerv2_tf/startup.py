@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 import contextlib
 import importlib
+import io
 import os
 import re
 import sys
@@ -39,7 +40,8 @@ def open_streams() -> None:
   Otherwise files that are opened later take their place. What the standard
   output can not encode, such as names that are no UTF-8, is escaped.
   """
-  if getattr(sys.stdout, 'errors', None) == 'strict':
+  if isinstance(sys.stdout, io.TextIOWrapper) and (
+      sys.stdout.errors == 'strict'):
     sys.stdout.reconfigure(errors='backslashreplace')
   for handle in range(3):
     try:

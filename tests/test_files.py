@@ -37,3 +37,15 @@ def test_a_disk_that_fails_to_sync_a_folder_is_an_error(tmp_path, monkeypatch):
     (errno.EACCES, 'mend that')])
 def test_advice_fits_the_error(number, advice):
   assert files.advice(OSError(number, 'x')) == advice
+
+
+@pytest.mark.parametrize('names', [(), ('{temp}',)])
+def test_errors_name_the_file_and_not_the_temporary_one(tmp_path, names):
+  def fill(file):
+    raise OSError(errno.ENOSPC, 'full', *(
+        x.format(temp=file.name) for x in names))
+
+  with pytest.raises(OSError, match='full') as info:
+    files.write(tmp_path / 'a', fill)
+  assert info.value.filename == str(tmp_path / 'a')
+  assert list(tmp_path.iterdir()) == []
