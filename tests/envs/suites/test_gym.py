@@ -51,6 +51,11 @@ def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):
     envs.make('gym_Away-v0', **config())
 
 
+def test_games_of_atari_have_a_suite_of_their_own():
+  with pytest.raises(ConfigError, match='Write Atari as atari_<game>'):
+    envs.make('gym_ALE/Nowhere-v5', **config())
+
+
 def test_unknown_argument_of_the_constructor():
   with pytest.raises(ConfigError, match="env.config.lenght.*'length'"):
     make('Counter', {'lenght': 3})
