@@ -90,7 +90,9 @@ def test_eval_of_a_name_writes_the_video_alone(
   before = runs.tree(driver)
   assert cli.main(
       ['eval', '--pretrained', 'driver', '--video', 'a.gif', *flags]) == 0
-  *lines, record = capsys.readouterr().out.splitlines()
+  out, err = capsys.readouterr()
+  assert err.startswith('Agent         driver\nTask          highway_')
+  *lines, record = out.splitlines()
   assert record == expected
   assert lines[-1] == f"Written to    {tmp_path / 'a.gif'}"
   assert [path.name for path in tmp_path.iterdir()] == ['a.gif']

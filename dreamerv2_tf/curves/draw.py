@@ -164,6 +164,12 @@ def save(
   return written
 
 
+def shaded(panels: Sequence[Panel], look: Look) -> bool:
+  """Tells whether some curve is of several seeds, and shows it."""
+  methods = [[run.method for run in panel.runs] for panel in panels]
+  return look.agg != LINES and any(len(set(x)) < len(x) for x in methods)
+
+
 def ended(panels: Sequence[Panel], look: Look) -> bool:
   """Tells whether some curve goes on where a seed has ended."""
   for panel in panels:

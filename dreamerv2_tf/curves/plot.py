@@ -52,7 +52,7 @@ def work(
         f'Can not write {error.filename or folder}: {error.strerror}.'
     ) from error
   yield from _summary(shown, options)
-  if options['agg'] != draw.LINES:
+  if draw.shaded(panels, look):
     yield f"Shaded: {stats.BANDS[options['agg']]}."
   if draw.ended(panels, look):
     yield 'Dotted: where not all seeds are.'

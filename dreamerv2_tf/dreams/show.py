@@ -14,7 +14,7 @@ from .. import envs as envlib
 from .. import startup
 from ..config import Config
 from ..envs import describe
-from ..errors import ConfigError, StorageError
+from ..errors import ConfigError, StateError, StorageError
 from ..report import movie
 from ..run import environments, loading, trust
 from ..schema import suggest
@@ -82,18 +82,18 @@ def check_checkpoint(folder: pathlib.Path, which: str) -> None:
   """Refuses a run that has nothing to load, before TensorFlow is.
 
   Raises:
-    ConfigError: it has no checkpoint, or not that one.
+    StateError: it has no checkpoint, or not that one.
   """
   if (folder / 'weights.npz').is_file():
     return
   steps = sorted(
       int(x.name) for x in folder.glob('checkpoints/*') if x.name.isdecimal())
   if not steps:
-    raise ConfigError(
+    raise StateError(
         f'{folder} has no checkpoint yet: there is nothing to dream with. '
         f'Train first: dreamerv2 --logdir {folder}')
   if which.isdecimal() and int(which) not in steps:
-    raise ConfigError(
+    raise StateError(
         f'{folder} has no checkpoint {which}. There are '
         f"{', '.join(map(str, steps))}.")
 

@@ -221,19 +221,20 @@ def nowhere() -> TerminalOutput:
 
 def announce(
     folder: str | os.PathLike, task: str, environments: int,
-    stream: TextIO | None = None) -> None:
+    stream: TextIO | None = None, label: str = 'Run folder') -> None:
   """Says at once what begins, as TensorFlow takes seconds to start.
 
   Args:
-    folder: of the run or agent.
+    folder: of the run, or the name of an agent.
     task: its name.
     environments: how many will be started.
     stream: text file; standard output by default.
+    label: what `folder` is.
   """
   out = display.Stream(sys.stdout if stream is None else stream)
   number = lines.count(environments, 'environment')
   out.write(
-      f'Run folder    {folder}\n'
+      f'{label:<14}{folder}\n'
       f'Task          {task}\n'
       f'Starting TensorFlow and {number} …\n')
   out.flush()

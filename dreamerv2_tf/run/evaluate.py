@@ -12,7 +12,7 @@ import zlib
 
 from .. import config as configlib
 from .. import envs as envlib
-from .. import errors, files
+from .. import errors, files, pretrained
 from ..config import Config
 from ..report import scores, terminal
 from . import environments, loading
@@ -88,8 +88,11 @@ def _announce(folder, overrides, envs, episodes):
   if (folder / 'config.yaml').is_file():
     config = configlib.resolve(
         (), overrides, Config.load(folder / 'config.yaml'))
+    ours = pretrained.HERE in folder.resolve().parents
     terminal.announce(
-        folder, config.task, min(envs or config.envs, episodes), sys.stderr)
+        folder.name if ours else folder, config.task,
+        min(envs or config.envs, episodes), sys.stderr,
+        label='Agent' if ours else 'Run folder')
 
 
 def make_record(

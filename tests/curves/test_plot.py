@@ -61,6 +61,11 @@ def test_runs_become_curves(call, logdir):
       (TASK, 'debug', 1, [100, 200], [2, 5])]
 
 
+def test_one_seed_has_no_shade(call, logdir):
+  status, out, _ = call(logdir / 'r0')
+  assert status == 0 and not [x for x in out if x.startswith('Shaded')]
+
+
 def test_pictures_are_there(tmp_path, logdir, capsys):
   assert cli.main([
       'plot', str(logdir), '--outdir', str(tmp_path / 'out'), '--subdir',

@@ -211,7 +211,7 @@ def test_mistakes_are_told_before_tensorflow_is_imported(
       (run / 'config.yaml').read_bytes())
   (tmp_path / 'empty.npz').mkdir()
   words = [x.format(run=run, empty=tmp_path / 'empty') for x in words]
-  assert cli.main(['dream', *words]) == 2
+  assert cli.main(['dream', *words]) == 2 + ('has no checkpoint' in text)
   last = capsys.readouterr().err.splitlines()[-1]
   assert last.startswith('error: ') and text in last
   assert {x.name for x in tmp_path.iterdir()} == {'empty', 'empty.npz'}
