@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import files
 from ..errors import ConfigError
-from . import aggregates, picture, published, text
+from . import picture, published, text
 from .protocol import frames
 from .text import number, span
 from .yours import ATARI
@@ -147,15 +147,8 @@ def _tasks(one):
 
 def _aggregates(entry, suite):
   yield from ['', text.aggregate_title(entry, suite)]
-  labels = dict(zip(aggregates.NAMES, aggregates.LABELS))
-  for order in 'seeds_first', 'per_seed':
-    scores = entry.get(order)
-    if scores:
-      yield from table(
-          [order.replace('_', ' '), 'yours', '95 %', 'paper', '95 %',
-           f"paper, all {entry['of']}"],
-          [[labels.get(name, name), *cells]
-           for name, *cells in text.aggregate_cells(scores)])
+  for head, rows in text.aggregate_tables(entry):
+    yield from table(head, rows)
   notes = [*text.aggregate_notes(entry)]
   if notes:
     yield from ['', *(f'- {x}' for x in notes)]

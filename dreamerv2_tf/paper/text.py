@@ -166,15 +166,8 @@ def _curve(rows):
 
 def _aggregates(entry, suite):
   yield from textwrap.wrap(aggregate_title(entry, suite), WIDTH)
-  labels = dict(zip(aggregates.NAMES, aggregates.LABELS))
-  for order in 'seeds_first', 'per_seed':
-    scores = entry.get(order)
-    if scores:
-      yield from table(
-          [order.replace('_', ' '), 'yours', '95 %', 'paper', '95 %',
-           f"paper, all {entry['of']}"],
-          [[labels.get(name, name), *cells]
-           for name, *cells in aggregate_cells(scores)])
+  for head, rows in aggregate_tables(entry):
+    yield from table(head, rows)
   for text in aggregate_notes(entry):
     yield from paragraph(text)
 
@@ -190,7 +183,21 @@ def aggregate_title(entry: Mapping[str, Any], suite: str) -> str:
       f'{what}{end}')
 
 
-def aggregate_cells(scores: Mapping[str, Any]) -> Iterator[list[str]]:
+def aggregate_tables(
+    entry: Mapping[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]]:
+  """Yields head and rows of a table for each order of averaging."""
+  labels = dict(zip(aggregates.NAMES, aggregates.LABELS))
+  for order in 'seeds_first', 'per_seed':
+    scores = entry.get(order)
+    if scores:
+      yield (
+          [order.replace('_', ' '), 'yours', '95 %', 'paper', '95 %',
+           f"paper, all {entry['of']}"],
+          [[labels.get(name, name), *cells]
+           for name, *cells in _aggregate_cells(scores)])
+
+
+def _aggregate_cells(scores):
   """Yields the name of each aggregate, yours, the paper's, and intervals."""
   forms: dict[str, Callable[[Any], str]] = {
       'ci95': span, 'paper': number, 'paper_ci95': span, 'paper_all': number}
