@@ -87,8 +87,9 @@ def test_names_may_be_no_utf_8_and_look_like_formulas(tmp_path, capsys):
 
 
 def test_the_flags_of_the_original(call, tmp_path):
-  folders.original(tmp_path / 'logdir', 'atari_pong', 'a', 1, [
-      *folders.rows(1, 2, 3, 99, every=5e5)])
+  for seed in 1, 2:
+    folders.original(tmp_path / 'logdir', 'atari_pong', 'a', seed, [
+        *folders.rows(1, seed + 1, 3, 99, every=5e5)])
   folders.original(tmp_path / 'logdir', 'atari_pong', 'b', 1, folders.rows(1))
   folders.original(tmp_path / 'logdir', 'dmc_walk', 'a', 1, folders.rows(1))
   status, out, err = call(
@@ -103,7 +104,8 @@ def test_the_flags_of_the_original(call, tmp_path):
       'red', '--maxval', '7', '--add', 'none')
   assert (status, err) == (0, [])
   assert written(folder='o/logdir') == [
-      ('atari_pong', 'indir1_a', 1, [1e6, 2e6, 3e6, 4e6], [1, 2, 3, 7])]
+      ('atari_pong', 'indir1_a', seed, [1e6, 2e6, 3e6, 4e6],
+       [1, seed + 1, 3, 7]) for seed in (1, 2)]
   assert 'Shaded: median, lowest and highest seed.' in out
 
 
