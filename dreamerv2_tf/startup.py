@@ -69,6 +69,9 @@ def importing_tensorflow(
   Raises:
     Interrupted: asked to stop meanwhile; the import may still be running.
   """
+  # Its import walks through NumPy's types, to which TensorFlow's adds some:
+  # not at the same time, as the body may import it, too.
+  importlib.import_module('numpy.ma')
   thread = threading.Thread(target=import_tensorflow, daemon=True)
   thread.start()
   _importing.append(thread)
