@@ -54,7 +54,7 @@ def run(words: Sequence[str]) -> int | None:
       video=options.video or None,
       video_episodes=options['video-episodes'], envs=options.envs or None,
       overrides=overrides, trust=options.trust,
-      keep=pretrained.HERE not in logdir.resolve().parents)
+      keep=not pretrained.holds(logdir))
 
 
 def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:

@@ -57,6 +57,11 @@ def locate(folder: str | os.PathLike) -> pathlib.Path:
   return HERE / name
 
 
+def holds(folder: pathlib.Path) -> bool:
+  """Tells whether a folder is that of an agent of this package."""
+  return HERE in folder.resolve().parents
+
+
 def _hint(name):
   known = names()
   return (

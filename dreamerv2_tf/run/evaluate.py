@@ -88,7 +88,7 @@ def _announce(folder, overrides, envs, episodes):
   if (folder / 'config.yaml').is_file():
     config = configlib.resolve(
         (), overrides, Config.load(folder / 'config.yaml'))
-    ours = pretrained.HERE in folder.resolve().parents
+    ours = pretrained.holds(folder)
     terminal.announce(
         folder.name if ours else folder, config.task,
         min(envs or config.envs, episodes), sys.stderr,
