@@ -5,9 +5,10 @@ has, and description; `run(words)`, which returns the exit status, None for 0;
 and `help_lines(words, topics)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import importlib
 import types
+from typing import Any
 
 from ..errors import ConfigError
 from ..schema import suggest
@@ -55,6 +56,15 @@ def find(name: str) -> types.ModuleType:
         f"Unknown command '{name}'.{near} "
         f"Commands: {', '.join(COMMANDS)}; dreamerv2 --help tells more.")
   return importlib.import_module(f'.{COMMANDS[name][0]}', __name__)
+
+
+def check_least(
+    options: Mapping[str, Any], least: Mapping[str, float]) -> None:
+  """Raises a ConfigError for the first flag below its least value."""
+  for name, low in least.items():
+    if options[name] < low:
+      raise ConfigError(
+          f"'{name}' must be at least {low} but is {options[name]}.")
 
 
 def leading(flag: str, words: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from .. import flags, helptext, pretrained, startup
 from ..config import Config
 from ..errors import ConfigError
 from ..report import movie
-from . import agents, leading
+from . import agents, check_least, leading
 
 FLAGS = {
     **agents.FLAGS,
@@ -78,10 +78,7 @@ def _plans(words):
 
 
 def _check(options):
-  for name, low in LEAST.items():
-    if options[name] < low:
-      raise ConfigError(
-          f"'{name}' must be at least {low} but is {options[name]}.")
+  check_least(options, LEAST)
   if not options.start or min(options.start) < 0:
     raise ConfigError(
         f"'start' must be steps from 0 on but is {list(options.start)}.")

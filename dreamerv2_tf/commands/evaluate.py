@@ -6,7 +6,7 @@ from .. import config as configlib
 from .. import helptext, pretrained, startup
 from ..config import Config
 from ..errors import ConfigError
-from . import agents, leading
+from . import agents, check_least, leading
 
 FLAGS = {
     **agents.FLAGS,
@@ -32,10 +32,7 @@ def run(words: Sequence[str]) -> int | None:
       FLAGS, leading('logdir', words))
   if presets:
     raise ConfigError('eval takes the settings of the run, no --configs.')
-  for name, low in ('episodes', 1), ('seed', 0), ('envs', 0):
-    if options[name] < low:
-      raise ConfigError(
-          f"'{name}' must be at least {low} but is {options[name]}.")
+  check_least(options, {'episodes': 1, 'seed': 0, 'envs': 0})
   if options['video-episodes'] != 1 and not options.video:
     raise ConfigError(
         "'video-episodes' says how many episodes --video films: give it a "

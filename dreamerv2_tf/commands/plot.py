@@ -11,7 +11,7 @@ from .. import config as configlib
 from .. import flags, helptext
 from ..errors import ConfigError
 from ..schema import suggest
-from . import leading
+from . import check_least, leading
 
 FLAGS: dict[str, tuple[Any, str]] = {
     'indir': (
@@ -130,10 +130,7 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
         'All: dreamerv2 plot --help.')
   options = {name: default for name, (default, _) in FLAGS.items()}
   options |= {**plain, **given}
-  for name, low in LEAST.items():
-    if options[name] < low:
-      raise ConfigError(
-          f"'{name}' must be at least {low} but is {options[name]}.")
+  check_least(options, LEAST)
   _check(options)
   return options
 
