@@ -12,6 +12,7 @@ import runs
 
 import dreamerv2_tf as dv2
 from dreamerv2_tf import cli, pretrained
+from dreamerv2_tf.errors import ConfigError
 from dreamerv2_tf.run import loading, weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -68,6 +69,12 @@ def test_folders_go_before_names(driver, tmp_path):
   assert pretrained.locate('driver') == pathlib.Path('driver')
   with pytest.raises(dv2.ConfigError, match='driver holds no run'):
     dv2.load('driver')
+
+
+@pytest.mark.parametrize('value', [None, 3, ['a']])
+def test_what_is_no_path_is_refused(value):
+  with pytest.raises(ConfigError, match='An agent is the path of a run folder'):
+    pretrained.locate(value)
 
 
 def test_load_takes_a_name(driver, tmp_path):

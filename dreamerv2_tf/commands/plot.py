@@ -179,6 +179,11 @@ def _check_ranges(options):
   if not 1e-9 <= options['xmult'] <= 1e9:
     raise ConfigError(
         f"'xmult' must be a factor from 1e-9 to 1e9 but is {options['xmult']}.")
+  for name in 'xlim', 'ylim':
+    if any(abs(end) > 1e15 for end in options[name]):
+      raise ConfigError(
+          f"'{name}' must be two numbers from -1e15 to 1e15 but is "
+          f"{' '.join(map(str, options[name]))}.")
   if options['size'] and min(options['size']) < 0.5:  # Text has no room.
     raise ConfigError("'size' must be two numbers from 0.5 on.")
 

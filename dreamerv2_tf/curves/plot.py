@@ -38,7 +38,7 @@ def work(
   if 'return' in options['yaxis']:
     levels = merged(levels, reference, {run.task for run in shown}, tell)
   panels = list(_panels(shown, levels, options, tell))
-  look = _look(panels, shown, options)
+  look = _look(panels, shown, options, tell)
   figure = draw.figure(panels, look)
   draw.check(figure, options['dpi'])
   folder, start = options['outdir'], _name(options)
@@ -174,14 +174,20 @@ def _panels(
            if x.method in picked], True)
 
 
-def _look(panels, shown, options):
-  """Returns how the figure is drawn."""
+def _look(panels, shown, options, tell):
+  """Returns how the figure is drawn; tells of labels that nothing has."""
   methods = style.ordered(options['methods'], (x.method for x in shown))
   folders = {run.method: _folder(run) for run in shown}
   short = style.names(methods, folders)
   present = {x.method for panel in panels for x in panel.levels}
   levels = style.ordered(options['baselines'], present)
   given = options['labels']
+  known = {x for method in (*methods, *levels)
+           for x in (method, short.get(method, method))}
+  for name in 'labels', 'colors':
+    for method in options[name].keys() - known:
+      tell(f"--{name}: nothing here is named '{method}'. There are "
+           f'{_some((*methods, *levels))}')
   labels = {
       x: given.get(x, given.get(short.get(x, x)))
       for x in [*methods, *levels]}

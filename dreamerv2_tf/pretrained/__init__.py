@@ -44,8 +44,13 @@ def locate(folder: str | os.PathLike) -> pathlib.Path:
     folder: path; `~` stands for the home folder.
 
   Raises:
-    ConfigError: a bare name that is neither a folder nor an agent.
+    ConfigError: not a path, or a bare name that is neither a folder nor an
+      agent.
   """
+  if not isinstance(folder, str | os.PathLike):
+    raise ConfigError(
+        'An agent is the path of a run folder or a name such as '
+        f'{names()[0]}, but this is {files.printable(repr(folder))}.')
   path = pathlib.Path(folder).expanduser()
   if path.exists() or os.fspath(folder) != path.name:
     return path

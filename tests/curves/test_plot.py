@@ -236,6 +236,13 @@ def test_labels_and_colors_may_name_the_short_name_of_a_method(
   assert [*look.colors.values()] == ['red']
 
 
+@pytest.mark.parametrize('name, value', [('labels', 'x'), ('colors', 'red')])
+def test_labels_and_colors_of_nothing_are_told(call, logdir, name, value):
+  status, _, err = call(logdir, f'--{name}', 'other', value)
+  assert (status, err) == (0, [
+      f"--{name}: nothing here is named 'other'. There are debug."])
+
+
 def test_known_scores_count_rather_than_those_of_a_file():
   said, path = [], pathlib.Path('x.json')
   known = [Baseline('t', 'a', 302.8, path), Baseline('other', 'a', 1, path)]
@@ -273,6 +280,7 @@ def test_known_scores_count_rather_than_those_of_a_file():
     (['--dpi', 'x'], "'dpi' must be a whole number"),
     (['--xlim', '3'], "'xlim' must be two numbers, the lower one first, but "),
     (['--xlim', '3', '1'], "'xlim' must be two numbers, the lower one first"),
+    (['--xlim', '0', '1e300'], "'xlim' must be two numbers from -1e15 to 1e15"),
     (['--size', '0', '1'], "'size' must be two numbers from 0.5 on"),
     (['--size', '1'], "'size' must be two numbers but is 1"),
     (['--labels', 'a'], "'labels' must be pairs but has 1 words"),
