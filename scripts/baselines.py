@@ -64,7 +64,7 @@ FLAGS = {
 }
 KEYS = {  # Of the configuration, with the values without --configs.
     'task': 'highway_highway-fast-v0', 'seed': 0, 'steps': 20_000, 'envs': 2,
-    'eval_every': 2500, 'eval_eps': 10,
+    'eval_every': 2500, 'eval_eps': 10, 'time_limit': 0,
 }
 PATIENCE = 600  # Seconds for a step with all that a planner simulates.
 
@@ -114,7 +114,7 @@ def parse(
   overrides = []
   for chunk in flags.chunks(words):
     name, _ = flags.split(chunk)
-    if configlib.is_open(name):
+    if configlib.is_open(name) or name == 'time_limit':
       overrides += chunk
     elif name not in KEYS:
       raise ConfigError(

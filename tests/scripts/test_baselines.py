@@ -219,7 +219,7 @@ class TestPresets:
         ['ppo', *self.WORDS, '--gamma', '0.9'])
     assert config.task == 'highway_parking-v0'
     assert config.steps == resolve(['highway_parking']).steps
-    assert overrides == []
+    assert overrides == ['--time_limit', '4']
     settings = script.describe('ppo', options, config)
     assert settings['hyperparameters'] == {
         **script.learners.LEARNERS['ppo'], 'gamma': 0.9}
