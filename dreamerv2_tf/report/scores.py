@@ -65,8 +65,9 @@ def table(episodes: Sequence[Episode]) -> dict[str, list]:
 
   Returns:
     `return`, `length` (steps) and, where the environment tells, `crashed`,
-    `success` (at the end) and `speed` (mean, m/s); where actions are discrete, `actions`: how often
-    each was taken; of Crafter `achievements`, the names of those reached.
+    `success` (at the end) and `speed` (mean, m/s); where actions are discrete,
+    `actions`: how often each was taken; of Crafter `achievements`, the names
+    of those reached.
   """
   columns = {
       'return': [_return(ep) for ep in episodes],

@@ -82,7 +82,7 @@ def test_a_time_limit_is_no_terminal_state(preset, limit):
   env = make(resolve([preset], ['--time_limit', str(limit)]))
   row, still = env.reset(0), np.zeros(env.act_space['action'].shape, np.float32)
   still = still if still.shape else np.eye(5, dtype=np.float32)[1]
-  for step in range(limit):
+  for _ in range(limit):
     assert not row['is_last']
     row = env.step({'action': still})
   assert row['is_last'] and not row['is_terminal']
