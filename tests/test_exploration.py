@@ -150,6 +150,43 @@ def test_intrinsic_rewards_are_normalised_once():
   np.testing.assert_allclose(got, 3 * want / want.mean(), rtol=1e-3)
 
 
+@pytest.mark.parametrize('offset', [1, 2])
+def test_the_next_action_is_that_which_leaves_the_state(offset):
+  behavior, w, model = make(
+      exploration.Plan2Explore, disag_models=3, disag_target='deter',
+      disag_offset=offset, disag_action_next=True, expl_opt=SGD | {'lr': 0.0})
+  batch, outputs, dream = make_batch(), make_outputs(model), make_dream()
+  metrics = behavior.train(model, outputs, batch, SEED)
+  logp = 0
+  for time in range(T - offset):  # What action[time + 1] leads to.
+    inputs = np.concatenate(
+        [outputs.feat[:, time], batch['action'][:, time + 1]], -1)
+    want = outputs.post['deter'][:, time + offset].numpy()
+    logp += reference.normal_logp(want, predictions(w, inputs)).sum(-1)
+  np.testing.assert_allclose(
+      metrics['expl_loss'], -(logp / (T - offset)).mean(1).sum(), rtol=1e-4)
+
+  got = intrinsic_reward(behavior, dream, model)
+  assert got.shape == (4, 8)
+  for time in range(1, 4):
+    want = predictions(w, np.concatenate(
+        [dream.feat[time - 1], dream.action[time]], -1)).std(0).mean(-1)
+    np.testing.assert_allclose(got[time], want, rtol=1e-3, atol=1e-4)
+  np.testing.assert_array_equal(got[0], got[1])
+
+
+def test_the_next_action_needs_a_step_and_to_be_seen():
+  with pytest.raises(ConfigError, match='disag_offset of at least 1'):
+    make(exploration.Plan2Explore, disag_action_next=True, disag_offset=0)
+  behavior, w, model = make(  # Without an action there is none to choose.
+      exploration.Plan2Explore, disag_models=3, disag_action_next=True,
+      disag_action_cond=False, expl_opt=SGD | {'lr': 0.0})
+  dream = make_dream()
+  np.testing.assert_allclose(
+      intrinsic_reward(behavior, dream, model),
+      predictions(w, dream.feat).std(0).mean(-1), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize('cls', [
     exploration.Plan2Explore, exploration.ModelLoss])
 def test_both_rewards_are_divided_by_running_magnitudes_of_their_own(cls):

@@ -196,7 +196,7 @@ def test_an_episode_that_never_ends_is_learned_from_while_it_runs(
 
 
 @pytest.mark.parametrize('until, repeat, explored', [
-    (60, 1, 20), (60, 2, 20), (30, 1, 0), (0, 1, 35)])
+    (60, 2, 20), (30, 1, 0), (0, 1, 35)])
 def test_exploration_ends_at_its_step_and_prefill_counts(
     until, repeat, explored, tmp_path, monkeypatch):
   """Steps are those of the policy, however often actions are repeated."""
@@ -212,7 +212,6 @@ def test_exploration_ends_at_its_step_and_prefill_counts(
       tmp_path / 'run', '--configs', 'debug', '--task', 'gym_toys:Counter-v0',
       '--envs_parallel', 'none', '--expl_behavior', 'Random', '--expl_until',
       until, '--action_repeat', repeat, '--prefill', 40, '--steps', 75,
-      '--eval_every', 0, '--eval_eps', 1, '--pretrain', 0, '--train_every',
-      0) == 0
+      '--eval_every', 0, '--eval_eps', 1, '--train_every', 1000) == 0
   assert [mode for mode in modes if mode != 'eval'] == (
       ['explore'] * explored + ['train'] * (35 - explored))
