@@ -9,9 +9,10 @@ that were stopped go on. Other flags are keys of all runs.
 from collections.abc import Iterator, Mapping, Sequence
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import command
 import exploration_plot
@@ -32,9 +33,11 @@ FLAGS = {
         'greedy', 'noise', 'Random', 'ModelLoss', 'Plan2Explore', 'next', 'now',
         'until'), 'Which of them.'),
     'seeds': ((0, 1), 'Seeds of each.'),
-    'steps': (5000, 'Environment steps of a run.'),
+    'steps': (3000, 'Environment steps of a run.'),
 }
-PLAN = ['--expl_behavior', 'Plan2Explore']
+# Their reward is ten times the near one of the task; so is that of entropy.
+CURIOUS = ['--actor_ent', '0.1']
+PLAN = ['--expl_behavior', 'Plan2Explore', *CURIOUS]
 NOW = [*PLAN, '--disag_target', 'embed', '--disag_offset', '0']
 # Name -> keys; {half} and {all} are numbers of steps.
 BEHAVIORS = {
@@ -42,12 +45,18 @@ BEHAVIORS = {
     'noise': ['--expl_noise', '0.3'],
     # It learns nothing, so that the agent need not either.
     'Random': ['--expl_behavior', 'Random', '--train_every', '{all}'],
-    'ModelLoss': ['--expl_behavior', 'ModelLoss'],
+    'ModelLoss': ['--expl_behavior', 'ModelLoss', *CURIOUS],
     'Plan2Explore': PLAN,
     'next': [*PLAN, '--disag_action_next', 'True'],
     'now': NOW,
-    'until': [*NOW, '--expl_until', '{half}'],
+    'until': [
+        *NOW, '--expl_until', '{half}', '--actor_ent',
+        'linear(0.1,0.01,1,{half})'],
 }
+LABELS = {
+    'noise': 'greedy, noise', 'next': 'Plan2Explore, next action',
+    'now': 'Plan2Explore, of states', 'until': 'the same, then greedy',
+    'uniform': 'uniform'}
 SCALE = 3  # Of observations: a cell is 0.3, some tenths of a nat.
 LENGTH = 80  # Steps of an episode; the far corner is 40 away.
 SETTINGS = [
@@ -60,8 +69,7 @@ SETTINGS = [
     r'--.*\.mlp_layers', '[64,64]', '--imag_starts', '64',
     '--discount', '0.97', '--model_opt.lr', '1e-3', '--actor_opt.lr', '3e-4',
     '--critic_opt.lr', '3e-4', '--expl_opt.lr', '1e-3', '--disag_models', '5',
-    # Disagreement falls from 0.3 to 0.03 per step: kept at 1, it outweighs
-    # the entropy all the time.
+    # Disagreement falls while it is learned: it is kept at 1 per step.
     '--expl_reward_norm.momentum', '0.99', '--actor_ent', '1e-2']
 UNIFORM = 20  # Seeds of uniformly random walks to compare with.
 
@@ -100,6 +108,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, list[str]]:
     raise ConfigError(
         f"'steps' must be at least {4 * LENGTH}, four episodes, but is "
         f'{options.steps}.')
+  configlib.resolve(SETTINGS[1:2], [*SETTINGS[2:], *words])
   return options, words
 
 
@@ -215,7 +224,7 @@ def table(walks: Mapping[str, Sequence[Walk]]) -> Iterator[str]:
         half=steps // 2, all=steps)
     cells = [[x.share[:mark][-1] for x in some] for mark in marks]
     yield ' | '.join([
-        f'| {name}', f'`{keys}`' if keys else '', str(len(some)),
+        f'| {LABELS.get(name, name)}', f'`{keys}`' if keys else '', str(len(some)),
         *(_range([100 * x for x in row], ' %') for row in cells),
         _range([100 * x.late for x in some], ' %'),
         _range([x.reward for x in some], '', 1)]) + ' |'
@@ -232,7 +241,7 @@ def _range(values: Sequence[float], unit: str, digits: int = 0) -> str:
 def _work(arguments):
   options, words = parse(arguments)
   logdir = pathlib.Path(os.path.expanduser(options.logdir))
-  walks: dict[str, Any] = {}
+  walks: dict[str, list[Walk]] = {}
   for name in options.behaviors:
     for seed in options.seeds:
       folder = logdir / f'{name}-{seed}'
@@ -240,23 +249,32 @@ def _work(arguments):
       train(folder, name, seed, options.steps, words)
       walks.setdefault(name, []).append(read(folder, options.steps))
   walks['uniform'] = [uniform(seed, options.steps) for seed in range(UNIFORM)]
-  outdir = pathlib.Path(options.outdir)
   lines = [*table(walks)]
   yield from lines
-  given = ' '.join(['python scripts/exploration.py', *arguments])
-  page = [
-      '# Where behaviours go', '', f'Made by `{given}`. {_legend()}', '',
-      *lines, '', f'![Cells that were visited]({NAME}.png)', '']
+  outdir = pathlib.Path(options.outdir)
   with command.writing(str(outdir)):
     outdir.mkdir(parents=True, exist_ok=True)
-    exploration_plot.draw_to(walks, outdir / f'{NAME}.png')
-    files.write_text(outdir / f'{NAME}.md', '\n'.join(page))
+    exploration_plot.draw_to(
+        {LABELS.get(name, name): some for name, some in walks.items()},
+        outdir / f'{NAME}.png')
+    files.write_text(outdir / f'{NAME}.md', _page(lines, options, words))
 
 
-def _legend():
-  return (
-      f'Of the {len(world.CELLS)} cells of four rooms, the share that the '
-      'steps of a run have been to: mean of the seeds, lowest and highest.')
+def _page(lines, options, words):
+  """Returns the text of the page: how it was made, table and picture."""
+  given = ['python', 'scripts/exploration.py']
+  for name in ('behaviors', 'seeds', 'steps'):
+    value = options[name]
+    if value != FLAGS[name][0]:
+      values = value if isinstance(value, tuple) else (value,)
+      given += [f'--{name}', *map(str, values)]
+  return '\n'.join([
+      '# Where behaviours go', '',
+      f'Made by `{shlex.join([*given, *words])}`.', '',
+      f'Cells: the share of the {len(world.CELLS)} cells of four rooms that '
+      'the steps of a run have been to. Numbers are means of the seeds, with '
+      'the lowest and the highest.', '', *lines, '',
+      f'![Visits of each cell, and cells seen over the steps]({NAME}.png)', ''])
 
 
 if __name__ == '__main__':
