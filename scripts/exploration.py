@@ -35,20 +35,21 @@ FLAGS = {
     'seeds': ((0, 1), 'Seeds of each.'),
     'steps': (3000, 'Environment steps of a run.'),
 }
-# Their reward is ten times the near one of the task; so is that of entropy.
-CURIOUS = ['--actor_ent', '0.1']
-PLAN = ['--expl_behavior', 'Plan2Explore', *CURIOUS]
+PLAN = ['--expl_behavior', 'Plan2Explore']
 NOW = [*PLAN, '--disag_target', 'embed', '--disag_offset', '0']
+# An explorer's reward is some ten times what the task pays near by; so is that
+# of entropy.
+ENTROPY = ['--actor_ent', '0.1']
 # Name -> keys; {half} and {all} are numbers of steps.
 BEHAVIORS = {
     'greedy': [],
     'noise': ['--expl_noise', '0.3'],
     # It learns nothing, so that the agent need not either.
     'Random': ['--expl_behavior', 'Random', '--train_every', '{all}'],
-    'ModelLoss': ['--expl_behavior', 'ModelLoss', *CURIOUS],
-    'Plan2Explore': PLAN,
-    'next': [*PLAN, '--disag_action_next', 'True'],
-    'now': NOW,
+    'ModelLoss': ['--expl_behavior', 'ModelLoss', *ENTROPY],
+    'Plan2Explore': [*PLAN, *ENTROPY],
+    'next': [*PLAN, '--disag_action_next', 'True', *ENTROPY],
+    'now': [*NOW, *ENTROPY],
     'until': [
         *NOW, '--expl_until', '{half}', '--actor_ent',
         'linear(0.1,0.01,1,{half})'],
@@ -224,7 +225,8 @@ def table(walks: Mapping[str, Sequence[Walk]]) -> Iterator[str]:
         half=steps // 2, all=steps)
     cells = [[x.share[:mark][-1] for x in some] for mark in marks]
     yield ' | '.join([
-        f'| {LABELS.get(name, name)}', f'`{keys}`' if keys else '', str(len(some)),
+        f'| {LABELS.get(name, name)}', f'`{keys}`' if keys else '',
+        str(len(some)),
         *(_range([100 * x for x in row], ' %') for row in cells),
         _range([100 * x.late for x in some], ' %'),
         _range([x.reward for x in some], '', 1)]) + ' |'

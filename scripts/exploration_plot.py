@@ -32,8 +32,10 @@ def draw_figure(walks: Mapping[str, Sequence[Any]]) -> Any:
   axes = maps.subplots(rows, COLUMNS, squeeze=False).ravel()
   for axis in axes:
     axis.axis('off')
+  # Walks of many seeds would fill more cells than those of few.
+  seeds = min(map(len, walks.values()))
   for axis, (name, some) in zip(axes, walks.items()):
-    _map(axis, name, np.mean([x.visits for x in some], 0))
+    _map(axis, name, np.sum([x.visits for x in some[:seeds]], 0))
   _curves(below.subplots(), walks)
   return figure
 
@@ -48,7 +50,7 @@ def draw_to(walks: Mapping[str, Sequence[Any]], path: pathlib.Path) -> None:
 
 
 def _map(axis, name, visits):
-  """Draws the visits of each cell, on a scale of powers; none is white."""
+  """Draws the visits of each cell, on a scale of powers; white: none."""
   from matplotlib.colors import LogNorm
   free = np.array([
       [world.is_free(x, y) for y in range(world.SIZE)]

@@ -341,17 +341,16 @@ def test_only_the_prior_that_was_used_learns_from_a_step(discrete):
     return np.array([
         np.abs(x[..., :got.shape[-1]] - got).max((0, 2)) for x in said])
 
+  # No gradient through time, which would reach the members before.
+  draw = rssm._sample
+  rssm._sample = lambda *args: tf.stop_gradient(draw(*args))
   # In training and in imagination.
   for roll in (
       lambda: rssm.observe(embed, action, first, None, SEED)[1],
       lambda: rssm.imagine(action, None, SEED)):
     biases = [layer.named_variables()['bias'] for layer in rssm.img_dist]
     with tf.GradientTape() as tape:
-      # No gradient through time, which would reach the members before.
-      stop = rssm._sample
-      rssm._sample = lambda *args: tf.stop_gradient(stop(*args))
       state = roll()
-      del rssm._sample
       loss = tf.reduce_sum(weight.astype('f') * state[key])
     grads = tape.gradient(loss, biases)
     used = errors(state).argmin(0)

@@ -78,8 +78,9 @@ def test_the_table_has_means_and_ends(script):
   assert line.count('-') == 3 * head.count(' | ') + 3
   assert until == (
       '| the same, then greedy | `--expl_behavior Plan2Explore --disag_target '
-      'embed --disag_offset 0 --expl_until 2` | 2 | 10 % (10 to 10) | 30 % '
-      '(20 to 40) | 60 % (40 to 80) | 20 % (10 to 30) | 1.8 (1.0 to 2.5) |')
+      'embed --disag_offset 0 --expl_until 2 --actor_ent linear(0.1,0.01,1,2)` '
+      '| 2 | 10 % (10 to 10) | 30 % (20 to 40) | 60 % (40 to 80) '
+      '| 20 % (10 to 30) | 1.8 (1.0 to 2.5) |')
   assert uniform.startswith('| uniform |  | 1 | 0 % | ')
 
 
@@ -87,12 +88,12 @@ def test_it_trains_reads_and_draws_and_does_nothing_twice(
     script, tmp_path, capsys):
   arguments = [
       '--logdir', str(tmp_path / 'runs'), '--outdir', str(tmp_path / 'out'),
-      '--behaviors', 'Random', 'now', '--seeds', '3', '--steps', '320', *TINY]
+      '--behaviors', 'now', '--seeds', '3', '--steps', '320', *TINY]
   assert script.main(arguments) == 0
   first = capsys.readouterr().out
   page = (tmp_path / 'out' / 'exploration.md').read_text()
   assert first in page and str(tmp_path) not in page
-  assert '--behaviors Random now --seeds 3 --steps 320 --prefill 160' in page
+  assert '--behaviors now --seeds 3 --steps 320 --prefill 160' in page
   with Image.open(tmp_path / 'out' / 'exploration.png') as picture:
     assert picture.width > 600 and len(picture.getcolors(1 << 20)) > 10
   log = tmp_path / 'runs' / 'now-3' / 'metrics.jsonl'
@@ -109,7 +110,7 @@ def test_it_trains_reads_and_draws_and_does_nothing_twice(
 
 @pytest.mark.parametrize('arguments, text', [
     (['--behaviors', 'curious'], "now, until but has 'curious'"),
-    (['--steps', '100'], "at least 320, four episodes, but is 100"),
+    (['--steps', '100'], 'at least 320, four episodes, but is 100'),
     (['--seeds'], 'seeds'), (['--configs', 'atari'], 'no --configs'),
     (['--disag_target', 'x'], 'disag_target'), (['--stesp', '3'], 'stesp')])
 def test_wrong_flags_are_one_line_and_begin_nothing(
