@@ -123,8 +123,8 @@ TABLE = [
         ('actor_ent', 'nats', 'Entropy of the policy; five actions have at '
          'most 1.61. Near 0, it explores no more.'),
         ('actor_ent_scale', '', 'Weight of the entropy in the loss.'),
-        ('actor_grad_mix', 'share, 0 to 1', 'Weight of REINFORCE beside '
-         'gradients through the dynamics.'),
+        ('actor_grad_mix', 'share, 0 to 1', 'Weight of gradients through the '
+         'dynamics beside REINFORCE.'),
         ('lookahead_gain', 'reward', 'How much better the best of the tried '
          'actions is than their mean, in dreams.'),
         ('critic', 'reward', 'Values that the critic gives to dreams: the '
