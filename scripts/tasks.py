@@ -5,6 +5,7 @@ whether it runs or why not. With --write it replaces those in docs/tasks.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import math
 import pathlib
 import re
 import sys
@@ -86,6 +87,23 @@ def row(suite: str, name: str) -> dict[str, str]:
   return {**result, 'result': 'runs'}
 
 
+def observed(spaces: Mapping[str, gymnasium.Space]) -> str:
+  """Returns images and the number of values in words."""
+  shapes = {key: space.shape or () for key, space in spaces.items()}
+  images = [
+      f"{'' if key == 'image' else key + ' '}{'×'.join(map(str, shape))}"
+      for key, shape in shapes.items() if len(shape) == 3]
+  values = sum(shape[0] for shape in shapes.values() if len(shape) == 1)
+  return ', '.join(images + [f'{values} values'] * bool(values))
+
+
+def acted(space: gymnasium.Space) -> str:
+  """Returns the number of actions in words."""
+  if isinstance(space, gymnasium.spaces.Discrete):
+    return f'{space.n}'
+  return f'{math.prod(space.shape or ())} continuous'
+
+
 def replaced(text: str, suite: str, table: str) -> str:
   """Returns a page with the table of a suite in place of what it has there."""
   begin, end = MARKS[0].format(suite), MARKS[1]
@@ -129,17 +147,9 @@ def _play(env):
 
 def _spaces(env):
   """Returns what is observed and the actions, as words."""
-  keys = list(env.adapter.spaces)
-  shapes = [env.adapter.spaces[key].shape for key in keys]
-  images = [
-      f"{'' if key == 'image' else key + ' '}{'×'.join(map(str, shape))}"
-      for key, shape in zip(keys, shapes) if len(shape) == 3]
-  values = sum(shape[0] for shape in shapes if len(shape) == 1)
-  space = env.act_space['action']
-  discrete = isinstance(space, gymnasium.spaces.Discrete)
   return {
-      'observed': ', '.join(images + [f'{values} values'] * bool(values)),
-      'actions': f'{space.n}' if discrete else f'{space.shape[0]} continuous'}
+      'observed': observed(env.adapter.spaces),
+      'actions': acted(env.act_space['action'])}
 
 
 def _short(error):

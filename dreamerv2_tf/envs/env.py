@@ -11,7 +11,9 @@ import numpy as np
 from ..errors import DreamerError, EnvError, NonFiniteError, brief
 from .actions import Actions
 from .frame import Frame
-from .observations import Adapter, ApiError
+from .observations import Adapter
+from .part import ApiError
+from .spaces import describe_actions
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class Env:
     shots: function that yields the pictures since the one before, at least
       one, [H, W, 3] uint8; by default what `render` returns.
     advice: list of sentences that the user should see once.
+    mapping: observation key or `action` -> how it is made of the spaces of
+      the environment, in words.
     outside: observation key -> a sentence, of those outside of their space
       in the last row.
     own_random: bool; set where nothing draws from the global generators, so
@@ -77,6 +81,9 @@ class Env:
     self.own_random = self.alone = False
     self._env = env
     self.actions = Actions(env.action_space)
+    self.mapping = {
+        **adapter.mapping,
+        'action': describe_actions(env.action_space, self.actions.space)}
     self._repeat = action_repeat
     self._limit = time_limit
     self._render = render

@@ -25,7 +25,7 @@ def facts(**changes):
 def test_spaces_actions_and_limit_are_told():
   [check] = task.check_spaces(facts())
   assert check.text == (
-      'goal float32 (3,), image uint8 (16, 16, 3), speed float32 (2,); '
+      'goal float32 (3,); image uint8 (16, 16, 3); speed float32 (2,); '
       'actions Discrete(2): LEFT, RIGHT; an episode: at most 30 steps')
   [check, advice] = task.check_spaces(
       facts(actions=[], longest=None, advice=['Too large.']))

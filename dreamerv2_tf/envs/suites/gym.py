@@ -12,7 +12,7 @@ from ...errors import ConfigError, DreamerError, EnvError, brief
 from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, to_plain
+from .common import missing, nearest, to_plain
 
 
 def make(
@@ -74,7 +74,7 @@ def _blind(task):
 
 def _unknown(task, name, error):
   why = str(error).split(' Did you mean')[0]
-  advice = suggest(name, gym.registry)
+  advice = nearest(task, name, gym.registry)
   if name.startswith('ALE/'):
     advice = ' Write Atari as atari_<game>, such as atari_pong.'
   return ConfigError(f"'{task}' is not a known task: {why}{advice}")
