@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 import command
-import gymnasium
 import numpy as np
 import results_names as names
 import results_read
@@ -121,20 +120,15 @@ def play_randomly(config: Config, episodes: int) -> dict[str, Any]:
   command.say(f'Playing {config.task} with random actions')
   with environments.make_evaluator(
       config, min(config.envs, episodes)) as evaluator:
-    space: dict[str, gymnasium.Space] = {}
-    def policy(obs, state):
-      if not space:
-        space.update(evaluator.pool.act_space)
-        policy.act = RandomPolicy(space, [config.seed, SCENARIO])
-      return policy.act(obs, state)
+    obs_space, act_space = evaluator.pool.obs_space, evaluator.pool.act_space
+    policy = RandomPolicy(act_space, SCENARIO)
     found, _ = evaluator(policy, range(SCENARIO, SCENARIO + episodes))
-    seen = {
-        key: value for key, value in evaluator.pool.obs_space.items()
-        if _is_read(config, key, value)}
   return {
       'per_episode': scores.table(found)['return'],
-      'observation': tables.observed(seen),
-      'actions': tables.acted(space['action'])}
+      'observation': tables.observed({
+          key: space for key, space in obs_space.items()
+          if _is_read(config, key, space)}),
+      'actions': tables.acted(act_space['action'])}
 
 
 def beside(folders: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

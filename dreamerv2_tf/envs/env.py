@@ -17,6 +17,8 @@ from .spaces import describe_actions
 
 log = logging.getLogger(__name__)
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 class Env:
   """One environment: resets and steps to flat dicts of arrays (rows).
@@ -201,9 +203,10 @@ class Env:
 
   def _row(self, obs, reward, first=False, last=False, terminal=False):
     row, self.outside = self.adapter.convert(obs)
+    if not abs(reward) <= LARGEST:
+      large = ', too large for float32' * math.isfinite(reward)
+      raise NonFiniteError(f'reward is {reward}{large}.')
     reward = np.float32(reward)
-    if not math.isfinite(reward):
-      raise NonFiniteError(f'reward is {reward}.')
     row.update(
         reward=reward, is_first=np.bool_(first), is_last=np.bool_(last),
         is_terminal=np.bool_(terminal))

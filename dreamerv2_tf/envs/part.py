@@ -217,6 +217,11 @@ class Part:
       if not isinstance(obs, Mapping) or key not in obs:
         raise ApiError([f'The {self._name} is missing.'])
       obs = obs[key]
+    if obs is None or isinstance(obs, Mapping):
+      what = 'None' if obs is None else f'a {type(obs).__name__}'
+      raise ApiError([
+          f'The {self._name} is {what}, expected an array of shape '
+          f'{self._space.shape}.'])
     try:
       value = np.asarray(obs)
     except ValueError:

@@ -217,6 +217,39 @@ def test_pixels_that_are_nan_are_refused():
     env.reset(1)
 
 
+@pytest.mark.parametrize('obs, text', [
+    (None, 'observation is None, expected an array of shape'),
+    ({'a': 1}, 'observation is a dict, expected an array of shape')])
+def test_what_is_no_array_is_named(obs, text):
+  with pytest.raises(EnvError, match=text):
+    wrapped(Box(0, 1, (2,)), obs)
+
+
+@pytest.mark.parametrize('space', [
+    Box(0, 255, (16, 16, 3), U8), Box(0, 255, (16, 16), U8),
+    Box(0, 1, (16, 16), F32), Box(0, 1, (3,), F32), Box(0, 1, (), F32),
+    gym.spaces.MultiBinary(3)])
+def test_one_array_that_is_returned_each_time_is_copied(space):
+  obs = np.zeros(space.shape, space.dtype)
+  env = wrapped(space, obs)
+  first = env.reset(1)
+  [key] = env.adapter.spaces
+  obs[...] = 1
+  second = env.step({'action': F32([1, 0])})
+  assert first[key].max() == 0 and second[key].max() > 0
+
+
+def test_a_reward_that_is_too_large_is_named_as_it_is():
+  class Rich(Shows):
+
+    def step(self, action):
+      return self.obs, 1e300, False, False, {}
+  env = envs.wrap(Rich(Discrete(2), 0), **config())
+  env.reset(1)
+  with pytest.raises(NonFiniteError, match=r'reward is 1e\+300, too large for'):
+    env.step({'action': F32([1, 0])})
+
+
 def test_entries_of_a_tuple_that_are_missing():
   space = gym.spaces.Tuple([Discrete(2), Discrete(2)])
   with pytest.raises(EnvError, match="observation '1' is missing"):

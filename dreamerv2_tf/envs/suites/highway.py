@@ -119,6 +119,12 @@ def wrapped(
     ConfigError: a space is not supported.
     EnvError: frames are black, or the environment fails.
   """
+  if isinstance(plain.observation_space, gym.spaces.Tuple):
+    raise ConfigError(
+        f"'highway_{name}' observes {len(plain.observation_space.spaces)} "
+        'vehicles that are controlled, but this is for a single agent. Set '
+        'env.config.controlled_vehicles to 1, and an env.config.observation.'
+        'type for one.')
   adapter = Adapter(
       plain.observation_space, scale=scale,
       axes=(2, 1, 0),  # Plain images are [C, W, H].
