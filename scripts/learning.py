@@ -5,8 +5,9 @@ greedy policy of each over fixed scenarios (what `dreamerv2 eval` writes stays
 in the run folder), plays random actions in the same scenarios, and puts seeds
 of one task and preset together. Into the folder of the results it writes
 `learning.json`, the records; `learning.md`, a table with the commands, versions
-and machines; and `learning.png`, the curves. Records of other tasks and presets
-that are there already stay. Without --runs it writes table and curves anew.
+and machines; and `learning.png`, the curves. Records of other tasks, presets and
+lengths that are there already stay, unless --keep is False. Without --runs it
+writes table and curves anew.
 
 --beside takes folders of scripts/baselines.py, for other methods.
 """
@@ -35,7 +36,8 @@ FLAGS = {
     'beside': ((), 'Folders that hold results of scripts/baselines.py.'),
     'outdir': ('results', 'Folder to write.'),
     'checkpoint': ('latest', 'Which is evaluated: latest or best.'),
-    'episodes': (20, 'Of an evaluation.')}
+    'episodes': (20, 'Of an evaluation.'),
+    'keep': (True, 'Keep the records of other tasks and presets.')}
 NAME = 'learning'
 DIGITS = 6  # Of numbers in the JSON file.
 # Task -> return that is called learned, and where it is from. Further ones:
@@ -120,7 +122,7 @@ def _work(arguments):
     raise ConfigError(
         f"'episodes' must be at least 2 but is {options.episodes}.")
   start = pathlib.Path(options.outdir).expanduser() / NAME
-  known = learned.load(start.with_suffix('.json'))
+  known = learned.load(start.with_suffix('.json')) if options.keep else []
   found, random = [], {}
   for folder in runs.folders(options.runs, command.say):
     try:

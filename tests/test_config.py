@@ -9,7 +9,7 @@ from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import ConfigError
 
 PRESETS = [
-    'defaults', 'highway', 'highway_kinematics', 'small', 'atari',
+    'defaults', 'highway', 'highway_kinematics', 'small', 'gym', 'atari',
     'atari_paper', 'atari_small', 'crafter', 'dmc_vision', 'dmc_proprio',
     'minatar', 'debug']
 

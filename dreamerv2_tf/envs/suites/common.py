@@ -26,9 +26,20 @@ def imported(task: str, name: str, extra: str = '') -> ModuleType:
   except ModuleNotFoundError as error:
     raise missing(task, error, extra) from None
   except (Exception, SystemExit) as error:
-    raise EnvError(
-        f"Environment '{task}' needs the module '{name}', which is installed "
-        f'but can not be imported: {brief(error)}') from error
+    raise unusable(task, name, error) from error
+
+
+def unusable(task: str, name: str, error: BaseException) -> EnvError:
+  """Returns the error for a module that is there but raises.
+
+  Args:
+    task: see `envs.make`.
+    name: of the module.
+    error: of the import.
+  """
+  return EnvError(
+      f"Environment '{task}' needs the module '{name}', which is installed but "
+      f'can not be imported: {brief(error)}')
 
 
 def missing(

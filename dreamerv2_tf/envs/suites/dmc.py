@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import ConfigError, EnvError, NonFiniteError, brief
 from ..env import Env
 from ..observations import Adapter
-from .common import check_keys, missing, to_plain, unknown
+from .common import check_keys, missing, to_plain, unknown, unusable
 
 # Name without the underscore -> camera, where that is not the first one.
 CAMERAS = {
@@ -218,6 +218,8 @@ def _load(task, name, config, images, draws):
   except ModuleNotFoundError as error:
     raise missing(task, error, extra='dmc') from None
   except Exception as error:  # Its renderer, whatever that raises.
+    if not draws:
+      raise unusable(task, 'dm_control', error) from error
     raise EnvError(
         f"Environment '{task}': {_no_pictures(error)}") from error
   name = ALIASES.get(name, name)

@@ -48,6 +48,9 @@ def make(
     raise
   except ModuleNotFoundError as error:
     raise missing(task, error) from None
+  except gym.error.DependencyNotInstalled as error:
+    why = ' '.join(str(error).split())
+    raise EnvError(f"Environment '{task}' needs a package: {why}") from None
   except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
     raise _unknown(task, name, error) from None
   except (Exception, SystemExit) as error:

@@ -206,6 +206,21 @@ def test_a_missing_package_is_named(monkeypatch):
     blind()
 
 
+def test_a_broken_package_is_told_without_a_word_of_pictures(
+    tmp_path, monkeypatch):
+  (tmp_path / 'dm_control').mkdir()
+  (tmp_path / 'dm_control' / '__init__.py').write_text(
+      "raise ImportError('no libX')")
+  monkeypatch.syspath_prepend(tmp_path)
+  for name in [x for x in sys.modules if x.partition('.')[0] == 'dm_control']:
+    monkeypatch.delitem(sys.modules, name)
+  with pytest.raises(EnvError) as info:
+    blind()
+  assert str(info.value).endswith(
+      "needs the module 'dm_control', which is installed but can not be "
+      'imported: ImportError: no libX')
+
+
 @pytest.mark.parametrize('picture', [
     np.zeros((240, 320, 3), np.uint8), RuntimeError('no display')])
 def test_what_can_not_be_drawn_is_refused(picture, monkeypatch):
