@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError, EnvError
 from .part import ApiError, Part
-from .spaces import flatten, image_axes, is_supported
+from .spaces import describe, flatten, image_axes, is_supported
 
 # Keys that rows, losses and metrics need.
 RESERVED = (
@@ -75,7 +75,7 @@ class Adapter:
       if good and not is_supported(inner):
         self.advice.append(
             f"The observation '{'.'.join(map(str, path))}' is left out: its space "
-            f'{inner} is not supported.')
+            f'{describe(inner)} is not supported.')
         continue
       key = '_'.join(map(str, path)) or (
           'image' if image_axes(inner, axes) else 'vector')

@@ -6,12 +6,12 @@ Code: danijar/dreamerv2 common/envs.py, DMC.
 from collections.abc import Container, Mapping, Sequence
 import contextlib
 import os
-import sys
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from ... import startup
 from ...errors import ConfigError, EnvError, NonFiniteError, brief
 from ..env import Env
 from ..observations import Adapter
@@ -67,6 +67,8 @@ def make(
   task = f'dmc_{name}'
   check_keys(task, config, ['task_kwargs', 'environment_kwargs'])
   draws = images or bool(render) or name.startswith('locom_')
+  if draws and not probe:
+    _check_process(task)  # Before its renderer is loaded, which crashes, too.
   plain = _load(task, name, to_plain(config), images, draws and not probe)
   if camera < 0:
     camera = CAMERAS.get(name, 0)
@@ -184,12 +186,18 @@ class Control(gym.Env):
     return obs
 
   def _draw(self, size):
-    if 'tensorflow' in sys.modules:
-      # The software renderer finds the compiler, LLVM, of TensorFlow.
-      raise ConfigError(
-          'DeepMind Control draws in a process without TensorFlow only, as '
-          'both together crash. Give --envs_parallel process.')
     return self._env.physics.render(*size, camera_id=self._camera)
+
+
+def _check_process(task):
+  """Refuses to draw where TensorFlow is.
+
+  The software renderer finds the compiler, LLVM, of TensorFlow.
+  """
+  if startup.holds_tensorflow():
+    raise ConfigError(
+        f"Environment '{task}' draws in a process without TensorFlow only, as "
+        'both together crash. Give --envs_parallel process.')
 
 
 @contextlib.contextmanager

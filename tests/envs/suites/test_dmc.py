@@ -236,12 +236,23 @@ def test_what_can_not_be_drawn_is_refused(picture, monkeypatch):
 
 def test_a_renderer_that_is_not_there_ends_a_run_in_one_line(command, tmp_path):
   result = command(
-      '--configs', 'dmc_vision', 'debug', '--envs_parallel', 'none', '--logdir',
-      tmp_path / 'run',
+      '--configs', 'dmc_vision', 'debug', '--logdir', tmp_path / 'run',
       env={'MUJOCO_GL': 'nothing'})
   assert result.returncode == 4
   assert result.stderr.count('\n') == 1
   assert 'can not draw here' in result.stderr and 'MUJOCO_GL' in result.stderr
+  assert not (tmp_path / 'run').exists()
+
+
+def test_drawing_beside_tensorflow_is_refused_in_one_line(command, tmp_path):
+  result = command(
+      '--configs', 'dmc_vision', 'debug', '--envs_parallel', 'none',
+      '--logdir', tmp_path / 'run')
+  assert result.returncode == 2
+  assert result.stderr == (
+      "error: Environment 'dmc_walker_walk' draws in a process without "
+      'TensorFlow only, as both together crash. Give --envs_parallel process.'
+      '\n')
   assert not (tmp_path / 'run').exists()
 
 
