@@ -68,7 +68,7 @@ def make(
   check_keys(task, config, ['task_kwargs', 'environment_kwargs'])
   draws = images or bool(render) or name.startswith('locom_')
   if draws and not probe:
-    _check_process(task)  # Before its renderer is loaded, which crashes, too.
+    _check_process()  # Before its renderer is loaded, which crashes, too.
   plain = _load(task, name, to_plain(config), images, draws and not probe)
   if camera < 0:
     camera = CAMERAS.get(name, 0)
@@ -186,18 +186,19 @@ class Control(gym.Env):
     return obs
 
   def _draw(self, size):
+    _check_process()
     return self._env.physics.render(*size, camera_id=self._camera)
 
 
-def _check_process(task):
+def _check_process():
   """Refuses to draw where TensorFlow is.
 
   The software renderer finds the compiler, LLVM, of TensorFlow.
   """
   if startup.holds_tensorflow():
     raise ConfigError(
-        f"Environment '{task}' draws in a process without TensorFlow only, as "
-        'both together crash. Give --envs_parallel process.')
+        'DeepMind Control draws in a process without TensorFlow only, as both '
+        'together crash. Give --envs_parallel process.')
 
 
 @contextlib.contextmanager
