@@ -5,9 +5,9 @@ greedy policy of each over fixed scenarios (what `dreamerv2 eval` writes stays
 in the run folder), plays random actions in the same scenarios, and puts seeds
 of one task and preset together. Into the folder of the results it writes
 `learning.json`, the records; `learning.md`, a table with the commands, versions
-and machines; and `learning.png`, the curves. Records of other tasks, presets and
-lengths that are there already stay, unless --keep is False. Without --runs it
-writes table and curves anew.
+and machines; and `learning.png`, the curves. Records of other tasks, presets
+and lengths that are there already stay, unless --keep is False. Without --runs
+it writes table and curves anew.
 
 --beside takes folders of scripts/baselines.py, for other methods.
 """
@@ -172,7 +172,8 @@ def _record(key, group, random, beside, checkpoint):
       'target': aim, 'target_source': source,
       'learned': None if aim is None else min(means) >= aim,
       'beside': list(beside),
-      'command': list(names.without_seed(group[0]['words'])[0]), 'versions': group[0]['versions'],
+      'command': list(names.without_seed(group[0]['words'])[0]),
+      'versions': group[0]['versions'],
       'machine': group[0]['machine'],
       'curves': [run['curves'] for run in group]}
 

@@ -97,7 +97,7 @@ class Env:
     scalar = lambda: gym.spaces.Box(-np.inf, np.inf, (), np.float32)
     flag = lambda: gym.spaces.Box(0, 1, (), bool)  # type: ignore
     self.act_space = {'action': self.actions.space}
-    self.obs_space = {
+    self.obs_space: dict[str, gym.Space] = {
         **adapter.spaces, 'reward': scalar(), 'is_first': flag(),
         'is_last': flag(), 'is_terminal': flag(),
         **{key: scalar() for key in self._logs}}

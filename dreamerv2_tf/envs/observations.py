@@ -73,8 +73,9 @@ class Adapter:
       raise ConfigError(f'The observation space {space} has no entry.')
     for path, inner in spaces:
       if good and not is_supported(inner):
+        place = '.'.join(map(str, path))
         self.advice.append(
-            f"The observation '{'.'.join(map(str, path))}' is left out: its space "
+            f"The observation '{place}' is left out: its space "
             f'{describe(inner)} is not supported.')
         continue
       key = '_'.join(map(str, path)) or (

@@ -58,8 +58,10 @@ class Part:
     self._path = path
     self._place = '.'.join(map(str, path))
     self._name = f"observation '{self._place}'" if path else 'observation'
-    self._space = space
-    self.scale = self._low = self._high = None
+    self._space: Any = space
+    self.scale: Any = None
+    self._low: Any = None
+    self._high: Any = None
     if not is_supported(space):
       raise ConfigError(
           f'The {self._name} has the space {space}, which is not supported. '
@@ -67,10 +69,12 @@ class Part:
           'and Tuple of these, of at least one value, for a single agent.')
     self._axes = image_axes(space, axes)
     self._pixels = pixel_range(space) if self._axes else None
+    self.out: gym.spaces.Box
     if self._axes:
-      shape = [(space.shape + (1,))[axis] for axis in self._axes]
-      shape = (*shape[:2], math.prod(shape[2:]))
-      self.out = gym.spaces.Box(0, 255, shape, np.uint8)
+      height, width, *rest = (
+          (self._space.shape + (1,))[axis] for axis in self._axes)
+      self.out = gym.spaces.Box(
+          0, 255, (height, width, math.prod(rest)), np.uint8)
     else:
       self.out = gym.spaces.Box(
           -np.inf, np.inf, (self._count(),), np.float32)
@@ -79,8 +83,9 @@ class Part:
     elif isinstance(space, gym.spaces.MultiBinary):
       self._low, self._high = 0, 1
     else:
-      sizes = np.reshape(combinations(space), space.shape)
-      self._low = np.asarray(space.start)
+      sizes = np.reshape(combinations(space) or (), space.shape)
+      start: Any = getattr(space, 'start', 0)
+      self._low = np.asarray(start)
       self._high = self._low + sizes - 1
 
   def __call__(self, obs: Any) -> tuple[np.ndarray, str]:
@@ -117,7 +122,8 @@ class Part:
       index = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
       raise NonFiniteError(
           f'{self._name} is {value[index]} at index {index}.')
-    sentence, inside = '', True
+    sentence: str = ''
+    inside: Any = True
     # Any uint8 is a pixel where 255 is white.
     if self._low is not None and not (
         self._pixels == (0, 255) and value.dtype == np.uint8):

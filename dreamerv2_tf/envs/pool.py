@@ -105,6 +105,7 @@ class Pool:
     self.dropped = 0
     self.outside = 0
     self._warned = set()  # Keys whose being outside was told.
+    self._told = set()  # Failures of which it was told where they happened.
     self.frames: list[list[Frame]] = [[] for _ in range(count)]
     self.obs_space: Mapping[str, gym.Space] | None = None
     self.act_space: Mapping[str, gym.Space] | None = None
@@ -266,6 +267,8 @@ class Pool:
   def _rebuild(self, index, kind, content, details):
     """Counts a failure and builds the environment anew; returns a Failure."""
     worker = self._workers[index]
+    details = '' if content in self._told else details
+    self._told.add(content)
     if kind in ('raised', 'died', 'hung'):
       content = f'The environment {content}'
     text = (f'Worker {index}, seed {worker.seed}, step {worker.step}: '

@@ -90,10 +90,10 @@ def bounds(space: gym.Space) -> tuple[float, float] | None:
   """Returns the bounds of a Box if they are finite and the same everywhere."""
   if not isinstance(space, gym.spaces.Box) or not math.prod(space.shape):
     return None
-  low, high = space.low, space.high
-  if low.min() != low.max() or high.min() != high.max():
+  lows, highs = space.low, space.high
+  if lows.min() != lows.max() or highs.min() != highs.max():
     return None
-  low, high = float(low.min()), float(high.min())
+  low, high = float(lows.min()), float(highs.min())
   return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 

@@ -184,7 +184,8 @@ def test_stacked_frames_of_gymnasium_are_channels_in_their_order():
     for _ in range(2):
       row = env.step({'action': np.float32([1, 0])})
     assert row['image'].shape == (16, 16, 3 * width)
-    assert row['image'][5, 6].tolist() == np.repeat([10, 11, 12], width).tolist()
+    want = np.repeat([10, 11, 12], width)
+    assert row['image'][5, 6].tolist() == want.tolist()
 
 
 @pytest.mark.parametrize('space, obs, want', [
