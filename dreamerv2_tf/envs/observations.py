@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from ..errors import ConfigError, EnvError
-from .part import ApiError, Part
+from .part import ApiError, Part, advice_on, in_words
 from .spaces import describe, flatten, image_axes, is_supported
 
 # Keys that rows, losses and metrics need.
@@ -97,9 +97,10 @@ class Adapter:
               f"The observation keys '{short}' and '{long}' give two losses one"
               ' name. Rename one in the environment.')
       self._parts[key] = Part(path, inner, scale, axes, bounds)
-      self.advice += self._parts[key].advice()
+      self.advice += advice_on(self._parts[key])
     self.spaces = {key: part.out for key, part in self._parts.items()}
-    self.mapping = {key: part.mapping() for key, part in self._parts.items()}
+    self.mapping = {
+        key: in_words(part) for key, part in self._parts.items()}
 
   def __call__(self, obs: Any) -> dict[str, np.ndarray]:
     """Checks and converts one observation.

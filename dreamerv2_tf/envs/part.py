@@ -138,51 +138,6 @@ class Part:
       return self._one_hot(value, inside), sentence
     return self._vector(value), sentence
 
-  def advice(self) -> Iterator[str]:
-    """Yields sentences on what was perhaps meant otherwise."""
-    shape, count = self._space.shape, math.prod(self.out.shape)
-    sides, box = image_sides(shape), isinstance(self._space, gym.spaces.Box)
-    if self._axes and (
-        len(shape) > 3 or len(sides) > 1 or self._space.dtype != np.uint8):
-      height, width, channels = self.out.shape
-      yield (
-          f'The {self._name} {shape} {self._space.dtype} is read as images of '
-          f'height {height}, width {width} and {channels} channels. If that is '
-          'wrong, transpose it in a wrapper, or flatten it.')
-    if not self._axes and shape and box and (
-        sides or count > BIG or len(shape) > 2 and
-        self._space.dtype == np.uint8):
-      yield (
-          f'The {self._name} {shape} {self._space.dtype} is read as a vector '
-          f'of {count:,} values. Images are Boxes [H, W] or [H, W, C], from '
-          '16x16, of uint8 or with the bounds 0 and 1, -1 and 1, or 0 and 255.')
-    if isinstance(self._space, CLASSES) and count > BIG:
-      yield (
-          f'The {self._name} {self._space} is read as {count:,} values of 0 '
-          'and 1. Where such numbers have an order, give them as a Box, for '
-          'example with a TransformObservation wrapper.')
-
-  def mapping(self) -> str:
-    """Returns from what it is made and how, in words."""
-    place = f'{self._place}: ' * bool(self._path)
-    how = [f'from {place}{describe(self._space)}']
-    if self._axes:
-      plain = tuple(range(max(len(self._space.shape), 3)))
-      if self._axes != plain:
-        how.append(f'axes {" ".join(map(str, self._axes))}')
-      if self._pixels != (0, 255):
-        low, high = self._pixels
-        how.append(f'{low:g} to {high:g} become 0 to 255')
-    elif isinstance(self._space, CLASSES):
-      how.append('one-hot')
-    elif isinstance(self.scale, np.ndarray) and self.scale.ndim:
-      how.append(f"times {' '.join(f'{x:g}' for x in self.scale)}")
-    elif self.scale is not None:
-      factor = f'{self.scale:g}' if self.scale >= 1 else (
-          f'1/{1 / self.scale:g}')
-      how.append(f'times {factor}')
-    return ', '.join(how)
-
   def _count(self):
     """Returns the number of values of a vector."""
     if not isinstance(self._space, CLASSES):
@@ -285,3 +240,50 @@ class Part:
           f"'env.obs_scale' has {len(factors)} numbers, but the {self._name} "
           f'has the shape {shape}: expected {expected}.')
     return None if (factors == 1).all() else factors
+
+
+def advice_on(part: Part) -> Iterator[str]:
+  """Yields sentences on what was perhaps meant otherwise."""
+  shape, count = part._space.shape, math.prod(part.out.shape)
+  sides, box = image_sides(shape), isinstance(part._space, gym.spaces.Box)
+  if part._axes and (
+      len(shape) > 3 or len(sides) > 1 or part._space.dtype != np.uint8):
+    height, width, channels = part.out.shape
+    yield (
+        f'The {part._name} {shape} {part._space.dtype} is read as images of '
+        f'height {height}, width {width} and {channels} channels. If that is '
+        'wrong, transpose it in a wrapper, or flatten it.')
+  if not part._axes and shape and box and (
+      sides or count > BIG or len(shape) > 2 and
+      part._space.dtype == np.uint8):
+    yield (
+        f'The {part._name} {shape} {part._space.dtype} is read as a vector '
+        f'of {count:,} values. Images are Boxes [H, W] or [H, W, C], from '
+        '16x16, of uint8 or with the bounds 0 and 1, -1 and 1, or 0 and 255.')
+  if isinstance(part._space, CLASSES) and count > BIG:
+    yield (
+        f'The {part._name} {part._space} is read as {count:,} values of 0 '
+        'and 1. Where such numbers have an order, give them as a Box, for '
+        'example with a TransformObservation wrapper.')
+
+
+def in_words(part: Part) -> str:
+  """Returns from what a part is made and how."""
+  place = f'{part._place}: ' * bool(part._path)
+  how = [f'from {place}{describe(part._space)}']
+  if part._axes:
+    plain = tuple(range(max(len(part._space.shape), 3)))
+    if part._axes != plain:
+      how.append(f'axes {" ".join(map(str, part._axes))}')
+    if part._pixels != (0, 255):
+      low, high = part._pixels
+      how.append(f'{low:g} to {high:g} become 0 to 255')
+  elif isinstance(part._space, CLASSES):
+    how.append('one-hot')
+  elif isinstance(part.scale, np.ndarray) and part.scale.ndim:
+    how.append(f"times {' '.join(f'{x:g}' for x in part.scale)}")
+  elif part.scale is not None:
+    factor = f'{part.scale:g}' if part.scale >= 1 else (
+        f'1/{1 / part.scale:g}')
+    how.append(f'times {factor}')
+  return ', '.join(how)
