@@ -117,7 +117,8 @@ class TestHighway:
   def test_terminal(self, highway):
     out = (highway['highway'].parent / 'highway.out').read_text()
     for text in (
-        'Observations  image uint8 (32, 128, 1)', 'Actions       Discrete(5)',
+        'Observations  image uint8 (32, 128, 1) from Box (1, 128, 32) uint8 '
+        '[0, 255], axes 2 1 0', 'Actions       Discrete(5), one-hot',
         'Starting TensorFlow and ', 'New run.', '  evaluation: return ',
         '  training: return ', 'Done: ', 'Return: last ',
         'dreamerv2 eval --logdir'):

@@ -7,10 +7,9 @@ from typing import Any
 import gymnasium as gym
 
 from ...errors import ConfigError, EnvError
-from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, to_plain
+from .common import imported, to_plain, unknown
 from .highway_config import check_frequencies, merge
 
 
@@ -81,16 +80,12 @@ def configured(
     ConfigError, EnvError: see `make`.
   """
   task = f'highway_{name}'
-  try:
-    import highway_env  # Registers the ids. Slow, and not for other suites.
-  except ModuleNotFoundError as error:
-    raise missing(task, error) from None
+  # Registers the ids. Slow, and not for other suites.
+  highway_env = imported(task, 'highway_env')
   ids = [key for key, spec in gym.registry.items() if
          str(spec.entry_point).startswith(highway_env.__name__)]
   if name not in ids:
-    raise ConfigError(
-        f"'{task}' is not a known task.{suggest(name, ids)} Known ids of "
-        f"highway-env: {', '.join(sorted(ids))}.")
+    raise unknown(task, name, ids, 'ids of highway-env', everything=False)
   if not ({'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)):
     # Otherwise SDL looks for displays and complains; nothing is shown anyway.
     os.environ.setdefault('SDL_VIDEODRIVER', 'offscreen')
@@ -129,6 +124,12 @@ def wrapped(
     ConfigError: a space is not supported.
     EnvError: frames are black, or the environment fails.
   """
+  if isinstance(plain.observation_space, gym.spaces.Tuple):
+    raise ConfigError(
+        f"'highway_{name}' observes {len(plain.observation_space.spaces)} "
+        'vehicles that are controlled, but this is for a single agent. Set '
+        'env.config.controlled_vehicles to 1, and an env.config.observation.'
+        'type for one.')
   adapter = Adapter(
       plain.observation_space, scale=scale,
       axes=(2, 1, 0),  # Plain images are [C, W, H].
