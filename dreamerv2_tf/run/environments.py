@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import functools
 import logging
+from typing import TYPE_CHECKING
 
 import gymnasium as gym
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from .. import envs, errors
 from ..config import Config
 from .evaluator import Evaluator, Look
+
+if TYPE_CHECKING:  # It imports Ray.
+  from .fleet import Fleet
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -33,6 +37,32 @@ def make_pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
       on_bad_data=config.on_bad_data, stop=stop, seed=config.seed)
+
+
+def check_collectors(config: Config) -> None:
+  """Imports Ray where collectors need it, before TensorFlow is imported.
+
+  Raises:
+    EnvError: it is not installed.
+  """
+  if config.collectors:
+    from . import cluster  # noqa: F401
+
+
+def make_training(
+    config: Config, factory: Callable[[], envs.Env],
+    stop: Callable[[], int]) -> 'envs.Pool | Fleet':
+  """Starts the environments of training, here or with collectors.
+
+  Args:
+    config: the resolved configuration.
+    factory: makes one.
+    stop: see Pool.
+  """
+  if not config.collectors:
+    return make_pool(config, factory, config.envs, stop)
+  from . import fleet  # Imports Ray.
+  return fleet.Fleet(config, factory, stop, **config.taken_by(fleet.Fleet))
 
 
 def factory(
