@@ -37,7 +37,8 @@ def check(
     EpisodeError: it is not a whole episode of these spaces.
   """
   if not isinstance(episode, Mapping):
-    raise EpisodeError(f'it is {type(episode).__name__}, expected arrays by key')
+    raise EpisodeError(
+        f'it is {type(episode).__name__}, expected arrays by key')
   arrays = {key: episode[key] for key in spaces if key in episode}
   for key, value in arrays.items():
     if not isinstance(value, np.ndarray):

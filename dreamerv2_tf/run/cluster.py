@@ -108,7 +108,8 @@ def _probe(address):
   """Refuses an address at which nobody listens, as Ray would wait for long."""
   host, _, port = address.rpartition(':')
   try:
-    socket.create_connection((host.strip('[]'), int(port)), PROBE_SECONDS).close()
+    place = host.strip('[]'), int(port)
+    socket.create_connection(place, PROBE_SECONDS).close()
   except (OSError, OverflowError) as error:
     raise errors.EnvError(_advice(address, str(error))) from error
 
@@ -118,8 +119,9 @@ def _advice(address, reason):
     return f'Ray can not be started on this machine: {reason}.'
   return (
       f'No Ray cluster answers at ray.address {address}: '
-      f"{reason.rstrip('.')}. Start one with ray start --head, let this machine "
-      'join it with ray start --address HOST:PORT, or use --ray.address local.')
+      f"{reason.rstrip('.')}. Start one with ray start --head, let this "
+      'machine join it with ray start --address HOST:PORT, or use '
+      '--ray.address local.')
 
 
 def _silence():

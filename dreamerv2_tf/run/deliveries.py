@@ -114,7 +114,7 @@ class RemoteDriver:
     delivered = self._fleet.take(WAIT_SECONDS)
     self._waited += time.monotonic() - began
     if delivered:
-      self._take_in(**delivered)
+      self._take_in(*delivered)
     elif not self.episodes and self._fleet.steps >= self._limit:
       raise errors.ConfigError(
           f'Nothing was learned: the collectors made {self._fleet.steps} steps '

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import functools
 import logging
-from typing import TYPE_CHECKING
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -11,9 +11,6 @@ import numpy as np
 from .. import envs, errors
 from ..config import Config
 from .evaluator import Evaluator, Look
-
-if TYPE_CHECKING:  # It imports Ray.
-  from .fleet import Fleet
 
 log = logging.getLogger('dreamerv2_tf')
 
@@ -51,13 +48,16 @@ def check_collectors(config: Config) -> None:
 
 def make_training(
     config: Config, factory: Callable[[], envs.Env],
-    stop: Callable[[], int]) -> 'envs.Pool | Fleet':
+    stop: Callable[[], int]) -> Any:
   """Starts the environments of training, here or with collectors.
 
   Args:
     config: the resolved configuration.
     factory: makes one.
     stop: see Pool.
+
+  Returns:
+    A Pool, or the Fleet of the collectors.
   """
   if not config.collectors:
     return make_pool(config, factory, config.envs, stop)

@@ -68,7 +68,8 @@ def run(
     if done:
       print(done, flush=True)
       return
-    terminal.announce(folder.path, config.task, config.envs)
+    terminal.announce(
+        folder.path, config.task, config.envs * max(1, config.collectors))
     made = None
     try:
       with Stop() as stop, _open_terminal(config) as screen:
