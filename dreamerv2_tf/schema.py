@@ -249,16 +249,10 @@ def _check_pattern(key, value):
 
 def _check_together(config):
   least, count = config['min_collectors'], config['collectors']
-  if count and least > count:
+  if 0 < count < least:
     raise ConfigError(
-        f"'min_collectors' must be at most collectors ({count}) but is "
-        f'{least}.')
-  address = config['ray.address']
-  if not re.fullmatch(
-      r'auto|local|([^\s:/]+|\[[0-9a-fA-F:]+\]):\d{1,5}', address):
-    raise ConfigError(
-        "'ray.address' must be auto, local or HOST:PORT, such as "
-        f"192.168.0.2:6379, but is '{address}'.")
+        f"'min_collectors' must be at most collectors, {count}, but is {least}."
+    )
   if len(config['render_size']) != 2:
     raise ConfigError(
         "'render_size' must be a height and a width but is "

@@ -45,8 +45,6 @@ def connected(address: str, cpus: int) -> Iterator[None]:
   if ray.is_initialized():  # By the program that trains; it is theirs.
     yield
     return
-  if address not in ('auto', 'local'):
-    _probe(address)
   try:
     with _handlers_kept():
       ray.init(
@@ -62,6 +60,30 @@ def connected(address: str, cpus: int) -> Iterator[None]:
   finally:
     with contextlib.suppress(Exception), _handlers_kept():
       ray.shutdown()
+
+
+def probe(address: str) -> None:
+  """Refuses an address at which nobody listens, as Ray would wait for long.
+
+  Args:
+    address: see `connected`.
+
+  Raises:
+    ConfigError: it is no address.
+    EnvError: nobody listens there.
+  """
+  if address in ('auto', 'local') or ray.is_initialized():
+    return
+  host, _, port = address.rpartition(':')
+  if not (host and port.isdecimal()) or '/' in host:
+    raise errors.ConfigError(
+        "'ray.address' must be auto, local or HOST:PORT, such as "
+        f"192.168.0.2:6379, but is '{address}'.")
+  try:
+    place = host.strip('[]'), int(port)
+    socket.create_connection(place, PROBE_SECONDS).close()
+  except (OSError, OverflowError) as error:
+    raise errors.EnvError(_advice(address, str(error))) from error
 
 
 def cpus() -> float:
@@ -102,16 +124,6 @@ def why(error: BaseException) -> str:
   if isinstance(error, ray.exceptions.RayActorError):
     return 'Its process or its machine is gone.'
   return f'Its answer was lost: {errors.brief(error, 200)}.'
-
-
-def _probe(address):
-  """Refuses an address at which nobody listens, as Ray would wait for long."""
-  host, _, port = address.rpartition(':')
-  try:
-    place = host.strip('[]'), int(port)
-    socket.create_connection(place, PROBE_SECONDS).close()
-  except (OSError, OverflowError) as error:
-    raise errors.EnvError(_advice(address, str(error))) from error
 
 
 def _advice(address, reason):

@@ -157,8 +157,9 @@ class RemoteDriver:
     result = {
         'fps_env': (self.steps - steps) / max(now - then, 1e-9),
         'time_env': self._waited, 'time_policy': 0.0,
-        'env_failures': fleet.failures, 'env_dropped': fleet.dropped,
-        'env_outside': fleet.outside, 'collectors': fleet.up,
+        'env_failures': fleet.count('failures'),
+        'env_dropped': fleet.count('dropped'),
+        'env_outside': fleet.count('outside'), 'collectors': fleet.up,
         'collector_failures': fleet.lost, 'collector_repeats': self._repeated}
     if self._lags:
       result['policy_lag'] = float(lags[:, 0].mean())

@@ -40,10 +40,11 @@ def check_collectors(config: Config) -> None:
   """Imports Ray where collectors need it, before TensorFlow is imported.
 
   Raises:
-    EnvError: it is not installed.
+    EnvError: it is not installed, or nobody listens where it should run.
   """
   if config.collectors:
-    from . import cluster  # noqa: F401
+    from . import cluster
+    cluster.probe(config.ray.address)
 
 
 def make_training(

@@ -28,7 +28,6 @@ class Fleet:
   Attributes:
     obs_space, act_space, fps, about: as of Pool.
     stopped: whether the run was asked to stop.
-    failures, dropped, outside: as of Pool, of all collectors.
   """
 
   def __init__(
@@ -56,7 +55,6 @@ class Fleet:
     """
     self._stop = stop
     self._least = min_collectors
-    self._timeout = collector_timeout
     self._patience = collector_timeout + env_timeout
     self._envs = envs
     self.stopped = False
@@ -68,7 +66,7 @@ class Fleet:
     self._names: Sequence[str] = ()
     self._indices: Callable[[int], Sequence[int]] = lambda number: [0] * envs
     self._inbox = collections.deque()  # Number of a collector, an episode.
-    self._few_since: float | None = None
+    self._quorum = Quorum(min_collectors, collector_timeout)
     self._looked = time.monotonic()
     self._members: list[Member] = []
     self._context = contextlib.ExitStack()
@@ -89,14 +87,14 @@ class Fleet:
   def __exit__(self, *exc_info) -> None:
     self.close()
 
-  failures = property(lambda self: self._count('failures'))
-  dropped = property(lambda self: self._count('dropped'))
-  outside = property(lambda self: self._count('outside'))
-
   @property
   def up(self) -> int:
     """Number of collectors that are at work."""
     return sum(member.up for member in self._members)
+
+  def count(self, key: str) -> int:
+    """Returns `failures`, `dropped` or `outside` of Pool over all of them."""
+    return sum(member.count(key) for member in self._members)
 
   @property
   def lost(self) -> int:
@@ -183,7 +181,7 @@ class Fleet:
       while member.hungry and len(self._inbox) < len(self._members):
         member.collect(
             *self._plan, self._indices(member.number), self._names)
-    self._check_number(now)
+    self._quorum.check(self._members)
 
   def praise(self, number: int) -> None:
     """Tells that an episode of a collector was good."""
@@ -200,15 +198,9 @@ class Fleet:
     self._context.close()
 
   def _start(self, count, address):
+    """Starts the members, and waits for those that the cluster has room for."""
     offered = cluster.cpus()
-    where = f'The cluster at ray.address {address} offers {offered:g} CPUs'
-    if offered < self._least:
-      raise errors.EnvError(
-          f'{where} and each collector takes one: too few for min_collectors '
-          f'{self._least}.')
-    if offered < count:
-      log.warning(
-          '%s: of %d collectors the others wait for more.', where, count)
+    check_room(count, self._least, offered, address)
     for number in range(count):
       self._members.append(Member(number, self._create))
     building = {cluster.call(x.actor.build): x for x in self._members}
@@ -224,8 +216,9 @@ class Fleet:
     if self.up < self._least:
       raise errors.EnvError(
           f'{self.up} of {count} collectors have started within '
-          f'{self._patience:g} s, min_collectors is {self._least}. {where}, of '
-          'which each takes one.')
+          f'{self._patience:g} s, min_collectors is {self._least}. The cluster '
+          f'at ray.address {address} offers {offered:g} CPUs, of which each '
+          'takes one.')
 
   def _create(self, number):
     return cluster.start(Actor, *self._arguments, number)
@@ -271,20 +264,54 @@ class Fleet:
         self._inbox.extend((member.number, x) for x in answer['episodes'])
         self._tell(member, answer)
 
-  def _check_number(self, now):
-    """Gives up when too few have been at work for too long."""
-    if self.up >= self._least:
-      self._few_since = None
-      return
-    self._few_since = self._few_since or now
-    hopeless = sum(not x.gone for x in self._members) < self._least
-    if hopeless or now > self._few_since + self._timeout:
-      why = 'the others were given up' if hopeless else (
-          f'no other one came back within {self._timeout:g} s')
-      raise errors.EnvError(
-          f'{self.up} of {len(self._members)} collectors are at work, '
-          f'min_collectors is {self._least}, and {why}. The state is saved; '
-          'the same command goes on.')
 
-  def _count(self, key):
-    return sum(member.count(key) for member in self._members)
+def check_room(count: int, least: int, offered: float, address: str) -> None:
+  """Warns where a cluster has too few CPUs for all collectors.
+
+  Args:
+    count: of the collectors, each of which takes one.
+    least: with fewer no run goes on.
+    offered: CPUs of the cluster.
+    address: of it.
+
+  Raises:
+    EnvError: it has too few for that.
+  """
+  where = f'The cluster at ray.address {address} offers {offered:g} CPUs'
+  if offered < least:
+    raise errors.EnvError(
+        f'{where} and each collector takes one: too few for min_collectors '
+        f'{least}.')
+  if offered < count:
+    log.warning('%s: of %d collectors the others wait for more.', where, count)
+
+
+class Quorum:
+  """Gives up when too few collectors have been at work for too long."""
+
+  def __init__(self, least: int, patience: float):
+    """Args: least: number of them; patience: seconds."""
+    self._least = least
+    self._patience = patience
+    self._since = None  # When it became too few.
+
+  def check(self, members: Sequence[Member]) -> None:
+    """Looks how many are at work.
+
+    Raises:
+      EnvError: that is so.
+    """
+    up = sum(member.up for member in members)
+    if up >= self._least:
+      self._since = None
+      return
+    now = time.monotonic()
+    self._since = self._since or now
+    hopeless = sum(not x.gone for x in members) < self._least
+    if hopeless or now > self._since + self._patience:
+      why = 'the others were given up' if hopeless else (
+          f'no other one came back within {self._patience:g} s')
+      raise errors.EnvError(
+          f'{up} of {len(members)} collectors are at work, min_collectors is '
+          f'{self._least}, and {why}. The state is saved; the same command '
+          'goes on.')

@@ -204,9 +204,7 @@ def assemble(
   learner = Learner(agent, path, profile, **config.taken_by(Learner))
   every = make_every(config)
   collector = make_collector(
-      config, pool, agent, replays['train'], progress, every, logger,
-      functools.partial(
-          profile.collecting, progress.step, len(pool), learner.finish),
+      config, pool, agent, replays['train'], progress, every, logger, profile,
       learner)
   random = RandomPolicy(pool.act_space, [config.seed, 2])
   datasets = Datasets(replays, config.dataset)
@@ -262,7 +260,7 @@ def make_every(config: Config) -> Group:
 def make_collector(
     config: Config, pool: envs.Pool, agent: Agent, replay: Replay,
     progress: Progress, every: Group, logger: loglib.Logger,
-    around: Callable, learner: Learner) -> Collector:
+    profile: Profile, learner: Learner) -> Collector:
   """Returns what acts in the training environments, or takes in from them."""
   kind, driver = Collector, None
   if config.collectors:
@@ -274,7 +272,9 @@ def make_collector(
   return kind(
       driver, replay, progress, every, logger,
       memory=functools.partial(agent.policy.initial, len(pool)),
-      around=around, vectors=agent.world_model.encoder.mlp_keys,
+      around=functools.partial(
+          profile.collecting, progress.step, len(pool), learner.finish),
+      vectors=agent.world_model.encoder.mlp_keys,
       **config.taken_by(Collector))
 
 

@@ -48,7 +48,6 @@ class Actor:
       factory: makes an environment.
       number: of this collector.
     """
-    os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # The GPU is the learner's.
     self._config = config
     self._run_seed = config.seed
     self._factory = factory
@@ -64,7 +63,7 @@ class Actor:
     self._notes: collections.deque = collections.deque(maxlen=50)
 
   def build(self) -> dict[str, Any]:
-    """Builds the environments and imports TensorFlow beside.
+    """Builds the environments.
 
     Returns:
       As `collect`, with `spaces`, `fps`, `about` and `node`.
@@ -132,12 +131,8 @@ class Actor:
     log = logging.getLogger('dreamerv2_tf')
     log.addHandler(_Notes(self._notes))
     log.propagate = False
-    with startup.importing_tensorflow():
-      self._pool = environments.make_pool(
-          self._own_config(()), self._factory, self._config.envs)
-    import tensorflow as tf
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    self._pool = environments.make_pool(
+        self._own_config(()), self._factory, self._config.envs)
 
   def _begin(self, begin):
     """Makes the driver, whose episodes go on from these numbers."""
@@ -185,10 +180,11 @@ class Actor:
   def _load(self, weights):
     """Takes weights into the policy, which is made at the first."""
     if self._policy is None:
-      from ..agent import Agent  # Imports TensorFlow: after the environments.
-      self._policy = Agent(
+      startup.import_tensorflow()  # After prefill: it begins without.
+      from . import acting
+      self._policy = acting.make_policy(
           self._config, envs.in_order(self._pool.obs_space, list(self._names)),
-          self._pool.act_space).policy
+          self._pool.act_space)
     self._policy.sync(weights)
 
 
