@@ -248,11 +248,6 @@ def _check_pattern(key, value):
 
 
 def _check_together(config):
-  least, count = config['min_collectors'], config['collectors']
-  if 0 < count < least:
-    raise ConfigError(
-        f"'min_collectors' must be at most collectors, {count}, but is {least}."
-    )
   if len(config['render_size']) != 2:
     raise ConfigError(
         "'render_size' must be a height and a width but is "

@@ -201,9 +201,9 @@ class RemoteDriver:
       raise EpisodeError(f'it is {type(episode).__name__}')
     first = number * self._envs
     worker, index = episode.get('worker'), episode.get('index')
-    if worker not in range(first, first + self._envs):
+    if type(worker) is not int or not first <= worker < first + self._envs:
       raise EpisodeError(f'it is of environment {worker!r:.50}')
-    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+    if type(index) is not int or index < 0:
       raise EpisodeError(f'its number is {index!r:.50}')
     arrays = delivery.check(
         episode.get('arrays'), self._spaces,
@@ -214,7 +214,7 @@ class RemoteDriver:
         versions.shape != (len(arrays['action']) - 1,)
         or versions.dtype != np.int64):
       raise EpisodeError('it does not say which weights acted')
-    return int(worker), index, versions, arrays
+    return worker, index, versions, arrays
 
 
 def make_driver(

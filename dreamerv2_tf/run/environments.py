@@ -40,9 +40,14 @@ def check_collectors(config: Config) -> None:
   """Imports Ray where collectors need it, before TensorFlow is imported.
 
   Raises:
+    ConfigError: the settings do not fit each other.
     EnvError: it is not installed, or nobody listens where it should run.
   """
   if config.collectors:
+    if config.min_collectors > config.collectors:
+      raise errors.ConfigError(
+          f"'min_collectors' must be at most collectors ({config.collectors}) "
+          f'but is {config.min_collectors}.')
     from . import cluster
     cluster.probe(config.ray.address)
 

@@ -14,7 +14,7 @@ from .. import envs, errors
 from ..config import Config
 from . import cluster
 from .cluster import ray
-from .member import LOOK_SECONDS, Member
+from .member import BUILD_SECONDS, LOOK_SECONDS, Member
 from .remote import Actor, Plan
 
 log = logging.getLogger('dreamerv2_tf')
@@ -205,7 +205,8 @@ class Fleet:
       self._members.append(Member(number, self._create))
     building = {cluster.call(x.actor.build): x for x in self._members}
     missing = max(0, count - int(offered))
-    until = time.monotonic() + self._patience
+    patience = max(self._patience, BUILD_SECONDS)
+    until = time.monotonic() + patience
     while len(building) > missing and time.monotonic() < until:
       ready, _ = ray.wait(list(building), timeout=0.2)
       for reference in ready:
@@ -216,7 +217,7 @@ class Fleet:
     if self.up < self._least:
       raise errors.EnvError(
           f'{self.up} of {count} collectors have started within '
-          f'{self._patience:g} s, min_collectors is {self._least}. The cluster '
+          f'{patience:g} s, min_collectors is {self._least}. The cluster '
           f'at ray.address {address} offers {offered:g} CPUs, of which each '
           'takes one.')
 

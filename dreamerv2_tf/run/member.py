@@ -13,6 +13,7 @@ from .cluster import ray
 PENDING = 2  # Calls of each, so that none waits for its next one.
 LOOK_SECONDS = 5  # Between signs of life.
 RETRY_SECONDS = 0.5  # Between questions to one that is restarted.
+BUILD_SECONDS = 120  # Until the first step of a process, at least.
 FAILURES = 5  # In a row, without a good episode: it is given up.
 COUNTS = ('failures', 'dropped', 'outside')
 
@@ -98,6 +99,8 @@ class Member:
     if self._sign is None and now >= self._asked + pause:
       self._asked = now
       self._sign = cluster.call(self.actor.steps, beside=True)
+    if not self.steps:
+      patience = max(patience, BUILD_SECONDS)
     if self.up and self._calls and now > self._since + patience:
       self.replace(f'It made no step within {patience:g} s.')
 
