@@ -15,7 +15,7 @@ from ..settings.run import LOGGING
 BESIDE = {
     *LOGGING, 'logdir', 'seed', 'steps', 'deterministic', 'jit',
     'max_skipped_updates', 'envs_parallel', 'env_timeout', 'max_env_failures',
-    'replay.ram'}
+    'replay.ram', 'min_collectors', 'collector_timeout', 'ray.address'}
 MANY = 3  # Equal settings from which on they are written as one.
 
 

@@ -147,6 +147,10 @@ TABLE = [
          'reconstructed.')),
     *_rows(
         '6 speed',
+        ('policy_lag', 'gradient steps', 'By how many the weights of an action '
+         'in collectors were behind when its episode came: mean since the last '
+         'row.'),
+        ('policy_lag_max', 'gradient steps', 'The largest.'),
         ('fps', 'steps per second, times action repeat', 'Speed since the '
          'last row, evaluations included.'),
         ('fps_env', 'steps per second', 'The same without action repeat.'),
@@ -170,6 +174,11 @@ TABLE = [
          'the start.'),
         ('env_outside', 'count', 'Rows outside of their space, since the '
          'start.'),
+        ('collectors', 'count', 'Collectors at work.'),
+        ('collector_failures', 'count', 'Collectors that died, hung or handed '
+         'over what is no episode and were replaced, since the start.'),
+        ('collector_repeats', 'count', 'Episodes that a collector handed over '
+         'again, dropped, since the start.'),
         ('<train,eval>_episodes_rejected', 'count', 'Episodes too short or '
          'invalid to store, since the start.'),
         ('<train,eval>_episodes_skipped', 'count', 'Stored episodes found '
