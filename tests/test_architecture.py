@@ -25,6 +25,7 @@ LAYERS = [
     ['envs'],
     ['data'],
     ['tfutils'],
+    ['replicas'],
     ['rlmath', 'losses'],
     ['nets'],
     ['imagination'],
@@ -48,7 +49,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What learns is blind to where its data comes from and goes to.
 LEARNER = {
-    'tfutils', 'rlmath', 'losses', 'nets', 'imagination', 'world_model',
+    'tfutils', 'replicas', 'rlmath', 'losses', 'nets', 'imagination', 'world_model',
     'lookahead', 'actor_critic', 'exploration', 'policy',
     'agent'}
 FORBIDDEN = {

@@ -176,7 +176,8 @@ def _scheduler(plan):
   which: dict[str, Any] = {'metric': METRIC, 'mode': 'max'}
   if plan.stopping == 'asha':
     return schedulers.ASHAScheduler(
-        'step', **which, max_t=plan.length, grace_period=plan.grace,
+        # Nothing stops by its length: that is the end.
+        'step', **which, max_t=10 * plan.length, grace_period=plan.grace,
         reduction_factor=REDUCTION)
   if plan.stopping == 'median':
     return schedulers.MedianStoppingRule(
@@ -247,12 +248,15 @@ def _trainable(repeats, stopping):
         state = self.state()
         found = evaluations.read(
             self.job.folder, repeats[self.job.name])
-        if len(found.steps) > self.told:
+        if len(found.steps) > self.told and (
+            state != supervisor.OPEN
+            or found.steps[self.told] < self.job.length):
           self.last = {
               'step': int(found.steps[self.told]),
               METRIC: float(found.returns[self.told])}
           self.told += 1
-          return {**self.last, 'done': False}
+          over = state != supervisor.OPEN and self.told == len(found.steps)
+          return {**self.last, 'done': over}
         if state != supervisor.OPEN:
           return {**self.last, 'done': True}
         if time.monotonic() > until:
