@@ -3,7 +3,7 @@
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from . import rlmath, tfutils
+from . import replicas, rlmath, tfutils
 from .actor_critic import ActorCritic
 from .errors import ConfigError
 from .imagination import Dream
@@ -185,12 +185,12 @@ class Plan2Explore(Explorer):
     begun = tf.add_n([tf.zeros_like(first[:, :length])] + [
         first[:, i:i + length] for i in range(1, offset + 1)])
     known = tf.cast(begun == 0, tf.float32)
-    count = tf.maximum(tf.reduce_sum(known), 1)
+    count = tf.maximum(replicas.total(known), 1)
     target, inputs = target[:, offset:], inputs[:, :length]
     target = sg(tf.cast(target, tf.float32))
     with tf.GradientTape() as tape:
       loss = -tf.add_n([
-          tf.reduce_sum(known * net(sg(inputs)).log_prob(target)) / count
+          replicas.total(known * net(sg(inputs)).log_prob(target)) / count
           for net in self.networks])
     return self.opt(tape, loss)
 
@@ -272,7 +272,7 @@ class ModelLoss(Explorer):
     target = sg(losses[self._expl_model_loss])
     with tf.GradientTape() as tape:
       dist = self.head(sg(outputs.feat))
-      loss = -tf.reduce_mean(dist.log_prob(target))
+      loss = -replicas.mean(dist.log_prob(target))
     return self.opt(tape, loss)
 
   def _intrinsic(self, dream):
