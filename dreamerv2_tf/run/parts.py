@@ -20,7 +20,7 @@ from .. import config as configlib
 from .. import envs, schema, tfutils
 from ..agent import Agent
 from ..config import Config
-from ..data import when
+from ..data import importing, when
 from ..data.driver import Driver
 from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
@@ -136,7 +136,8 @@ def make(
     config: Config, pool: envs.Pool, folder: rundir.RunDir, stop: Stop,
     screen: terminal.TerminalOutput, *,
     factory: Callable[[], envs.Env] | None = None,
-    diff: Mapping[str, tuple] | None = None, began: float = 0.0) -> Parts:
+    diff: Mapping[str, tuple] | None = None, began: float = 0.0,
+    source: str = '') -> Parts:
   """Makes everything and restores the newest checkpoint, if there is one.
 
   Args:
@@ -149,6 +150,7 @@ def make(
       config.task.
     diff: configuration keys that changed since the last start.
     began: `time.monotonic()` of the start, seconds.
+    source: folder of episodes of another program, to begin with.
 
   Raises:
     ConfigError, StateError, StorageError: see `errors`.
@@ -156,7 +158,7 @@ def make(
   exact = agents.prepare_tensorflow(config)
   config = config.update({'precision': tfutils.settled(config.precision)})
   parts = assemble(
-      config, pool, folder.path, stop, screen, factory, began, exact)
+      config, pool, folder.path, stop, screen, factory, began, exact, source)
   restored = parts.session.restore()
   screen.tick(parts.logger.step)
   parts.datasets.open()
@@ -182,18 +184,23 @@ def assemble(
     config: Config, pool: envs.Pool, path: pathlib.Path, stop: Stop,
     screen: terminal.TerminalOutput,
     factory: Callable[[], envs.Env] | None, began: float,
-    exact: bool) -> Parts:
+    exact: bool, source: str = '') -> Parts:
   """Makes everything but the outputs, and restores nothing.
 
   Args:
     path: of the run folder.
     exact: whether the same computation gives the same result.
-    config, pool, stop, screen, factory, began: see `make`.
+    config, pool, stop, screen, factory, began, source: see `make`.
   """
   progress = Progress(config.seed, Clock(began))
   outputs = []
   logger = loglib.Logger(progress.step, outputs, config.action_repeat)
   agent = agents.make_agent(config, path, pool.obs_space, pool.act_space)
+  if source:
+    screen.message(importing.take(
+        source, path, *stored_kinds(pool, agent.action_dim),
+        progress=functools.partial(setattr, screen, 'phase'),
+        stop=stop.asked).line())
   replays = make_replays(config, path, pool, agent.action_dim)
   # After those, which may refuse what is in the folder.
   checkpoints = checkpoint.Checkpoints(
@@ -232,19 +239,31 @@ def make_replays(
 
   Evaluation takes a tenth of the memory, and another of the capacity.
   """
-  spaces = {k: (v.shape, v.dtype) for k, v in pool.obs_space.items()}
-  spaces['action'] = ((action_dim,), np.float32)
+  spaces, are_actions = stored_kinds(pool, action_dim)
   def open_replay(name, share, ram):
     return Replay(
         folder / name, seed=[config.seed, 3, share], spaces=spaces,
-        are_actions=functools.partial(
-            envs.are_actions, pool.act_space['action']), **{
+        are_actions=are_actions, **{
             **config.replay,  # Rounded up, as a capacity of 0 has no limit.
             'capacity': -(-config.replay.capacity // share),
             'ram': config.replay.ram * ram})
   return {
       'train': open_replay('train_episodes', 1, 0.9),
       'eval': open_replay('eval_episodes', 10, 0.1)}
+
+
+def stored_kinds(
+    pool: envs.Pool, action_dim: int) -> tuple[dict[str, tuple], Callable]:
+  """Returns shape and dtype of what is stored of a step, and which actions.
+
+  Returns:
+    Key to shape and dtype, and a function that tells which of the actions,
+    [steps, A], are in the action space.
+  """
+  spaces = {k: (v.shape, v.dtype) for k, v in pool.obs_space.items()}
+  spaces['action'] = ((action_dim,), np.float32)
+  return spaces, functools.partial(
+      envs.are_actions, pool.act_space['action'])
 
 
 def make_every(config: Config) -> Group:
