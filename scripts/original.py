@@ -89,7 +89,7 @@ def write(path: pathlib.Path = PAGE) -> None:
   start, end = MARKS
   before, _, rest = path.read_text().partition(start)
   _, _, after = rest.partition(end)
-  path.write_text(f'{before}{start}{text()}{end}{after}')
+  path.write_text(f'{before}{start}\n{text()}\n{end}{after}')
 
 
 def _work(arguments: Sequence[str]) -> Iterator[str]:

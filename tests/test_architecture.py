@@ -58,7 +58,8 @@ FORBIDDEN = {
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
     'flags', 'renames', 'config', 'helptext', 'pretrained', 'original',
-    'report', 'curves', 'paper', 'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
+    'report', 'curves', 'paper', 'envs', 'data', 'commands', 'cli',
+    '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}

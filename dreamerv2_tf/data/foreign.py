@@ -12,7 +12,7 @@ Which of them it is follows from the program, where that is known by the names
 of its files, or else from where the zeros are. What shows neither is refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 import math
 import pathlib
 from typing import NamedTuple
@@ -234,7 +234,7 @@ def _starts(arrays, first):
   return [0] if first else []
 
 
-def _joined(pieces: list[Mapping], begun: bool, whole: bool):
+def _joined(pieces: Sequence[Arrays], begun: bool, whole: bool):
   """Returns the rows of an episode, or why they are none.
 
   Args:

@@ -196,11 +196,7 @@ def assemble(
   outputs = []
   logger = loglib.Logger(progress.step, outputs, config.action_repeat)
   agent = agents.make_agent(config, path, pool.obs_space, pool.act_space)
-  if source:
-    screen.message(importing.take(
-        source, path, *stored_kinds(pool, agent.action_dim),
-        progress=functools.partial(setattr, screen, 'phase'),
-        stop=stop.asked).line())
+  bring(source, path, *stored_kinds(pool, agent.action_dim), stop, screen)
   replays = make_replays(config, path, pool, agent.action_dim)
   # After those, which may refuse what is in the folder.
   checkpoints = checkpoint.Checkpoints(
@@ -250,6 +246,24 @@ def make_replays(
   return {
       'train': open_replay('train_episodes', 1, 0.9),
       'eval': open_replay('eval_episodes', 10, 0.1)}
+
+
+def bring(
+    source: str, folder: pathlib.Path, spaces: Mapping[str, tuple],
+    are_actions: Callable, stop: Stop,
+    screen: terminal.TerminalOutput) -> None:
+  """Takes episodes of another program into a new run, and tells of it.
+
+  Args:
+    source: folder of them; '' for none.
+    folder: of the run.
+    spaces, are_actions: of `stored_kinds`.
+    stop, screen: see `make`.
+  """
+  if source:
+    screen.message(importing.take(
+        source, folder, spaces, are_actions, stop=stop.asked,
+        progress=functools.partial(setattr, screen, 'phase')).line())
 
 
 def stored_kinds(
