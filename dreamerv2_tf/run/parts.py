@@ -14,8 +14,6 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-
 from .. import config as configlib
 from .. import envs, schema, tfutils
 from ..agent import Agent
@@ -196,7 +194,7 @@ def assemble(
   outputs = []
   logger = loglib.Logger(progress.step, outputs, config.action_repeat)
   agent = agents.make_agent(config, path, pool.obs_space, pool.act_space)
-  bring(source, path, *stored_kinds(pool, agent.action_dim), stop, screen)
+  bring(source, path, pool, agent.action_dim, stop, screen)
   replays = make_replays(config, path, pool, agent.action_dim)
   # After those, which may refuse what is in the folder.
   checkpoints = checkpoint.Checkpoints(
@@ -235,7 +233,7 @@ def make_replays(
 
   Evaluation takes a tenth of the memory, and another of the capacity.
   """
-  spaces, are_actions = stored_kinds(pool, action_dim)
+  spaces, are_actions = environments.stored_kinds(pool, action_dim)
   def open_replay(name, share, ram):
     return Replay(
         folder / name, seed=[config.seed, 3, share], spaces=spaces,
@@ -249,35 +247,14 @@ def make_replays(
 
 
 def bring(
-    source: str, folder: pathlib.Path, spaces: Mapping[str, tuple],
-    are_actions: Callable, stop: Stop,
-    screen: terminal.TerminalOutput) -> None:
-  """Takes episodes of another program into a new run, and tells of it.
-
-  Args:
-    source: folder of them; '' for none.
-    folder: of the run.
-    spaces, are_actions: of `stored_kinds`.
-    stop, screen: see `make`.
-  """
+    source: str, folder: pathlib.Path, pool: envs.Pool, action_dim: int,
+    stop: Stop, screen: terminal.TerminalOutput) -> None:
+  """Takes episodes of another program, if there are, and tells of it."""
   if source:
     screen.message(importing.take(
-        source, folder, spaces, are_actions, stop=stop.asked,
+        source, folder, *environments.stored_kinds(pool, action_dim),
+        stop=stop.asked,
         progress=functools.partial(setattr, screen, 'phase')).line())
-
-
-def stored_kinds(
-    pool: envs.Pool, action_dim: int) -> tuple[dict[str, tuple], Callable]:
-  """Returns shape and dtype of what is stored of a step, and which actions.
-
-  Returns:
-    Key to shape and dtype, and a function that tells which of the actions,
-    [steps, A], are in the action space.
-  """
-  spaces = {k: (v.shape, v.dtype) for k, v in pool.obs_space.items()}
-  spaces['action'] = ((action_dim,), np.float32)
-  return spaces, functools.partial(
-      envs.are_actions, pool.act_space['action'])
 
 
 def make_every(config: Config) -> Group:

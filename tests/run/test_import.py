@@ -6,6 +6,7 @@ import elsewhere
 import numpy as np
 import pytest
 import runs
+import toys
 
 import dreamerv2_tf as dv2
 from dreamerv2_tf import cli, original
@@ -112,7 +113,13 @@ def test_python_tells_the_same(tmp_path):
   before = runs.tree(folder)
   with pytest.raises(Exception, match='is a run of the original'):
     dv2.load(folder)
-  config = dv2.resolve(['debug'], ['--logdir', str(folder)])
+  config = dv2.resolve(['debug'], [
+      '--logdir', str(tmp_path / 'new'), '--steps', '24', '--prefill', '20',
+      '--eval_every', '0', '--envs_parallel', 'none'])
+  dv2.train(toys.Plan, config, source=folder)
+  assert runs.newest(tmp_path / 'new').step == 24
+  assert len(runs.episodes(tmp_path / 'new')) >= 3
+  config = config.update({'logdir': str(folder)})
   with pytest.raises(Exception, match='is a run of the original'):
     dv2.train('gym_CartPole-v1', config)
   assert runs.tree(folder) == before

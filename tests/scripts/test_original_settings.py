@@ -8,7 +8,8 @@ from dreamerv2_tf import config as configlib
 from dreamerv2_tf import renames, yamlfile
 from dreamerv2_tf.errors import ConfigError
 
-SCRIPT = 'original.py'
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'scripts' / 'original.py'
 
 
 def test_the_page_has_the_tables_of_now(script):
