@@ -62,10 +62,12 @@ def find(source: str | os.PathLike) -> list[Stream]:
     raise errors.ConfigError(
         f"--import: '{folder}' is no folder. Give the folder of episodes, or "
         'the run folder that they are in.')
-  for place in folder, *(folder / name for name in FOLDERS):
-    below = sorted(place.rglob('*.npz')) if place != folder else []
-    if paths := sorted(place.glob('*.npz')) or below:
+  for name in FOLDERS:  # Before itself: a run folder may hold other arrays.
+    if paths := sorted((folder / name).rglob('*.npz')):
       return _streams(paths)
+  parts = [x for x in folder.glob('*/*.npz') if PART.fullmatch(x.name)]
+  if paths := sorted(folder.glob('*.npz')) or sorted(parts):
+    return _streams(paths)
   raise errors.ConfigError(
       f"--import: no episodes in '{folder}': neither .npz files nor a folder "
       f"{', '.join(FOLDERS)} with some. Give the folder that holds them.")

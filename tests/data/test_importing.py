@@ -65,6 +65,12 @@ def test_a_run_folder_of_the_original_and_its_episodes_are_the_same(
       '(vector from image)')
 
 
+def test_arrays_of_a_run_folder_that_are_no_episodes_are_let_be(tmp_path):
+  source = elsewhere.original(tmp_path / 'there')
+  np.savez(source / 'dream.npz', image=np.zeros(3))
+  assert take(source, tmp_path / 'new').episodes == 3
+
+
 def test_episodes_of_evaluation_are_taken_if_asked_for(tmp_path):
   source = elsewhere.original(tmp_path / 'there')
   assert take(source / 'eval_episodes', tmp_path / 'new').episodes == 1
@@ -78,6 +84,8 @@ def test_files_of_pydreamer_hold_many_episodes_or_a_part_of_one(
       tmp_path / 'mlruns' / 'episodes_train' / '0', (7, 5), parts, numbers)
   taken = take(source.parent.parent, tmp_path / 'new')
   assert_episodes(tmp_path / 'new', (7, 5))
+  for number, place in enumerate([source.parent, source]):
+    assert take(place, tmp_path / f'other{number}').episodes == 2
   assert 'is_terminal from terminal' in taken.line()
 
 
