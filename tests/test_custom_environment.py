@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+import environments
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_the_example_is_short_and_follows_the_interface(place):
   lines = [line for line in ENVIRONMENT.splitlines() if line.strip()]
   assert len(lines) <= 20
   from catch import Catch
-  env = envs.wrap(Catch())
+  env = envs.wrap(Catch(), **environments.config())
   obs = env.reset(seed=3)
   assert obs['vector'].shape == (2,)
   np.testing.assert_array_equal(
