@@ -84,7 +84,8 @@ def test_the_example_learns(place, levels, python):
 
 def test_the_numbers_on_the_page_are_those_of_the_environment(levels):
   random, best = levels
-  told = re.search(r'random actions ([0-9.]+), the best\s+ones ([0-9]+.[0-9])', PAGE)
+  told = re.search(
+      r'random actions ([0-9.]+), the best\s+ones ([0-9]+[.][0-9])', PAGE)
   assert [float(told[1]), float(told[2])] == pytest.approx(
       [random, best], abs=0.06)
 
