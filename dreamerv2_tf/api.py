@@ -121,7 +121,8 @@ def export(
 def train(
     env: gym.Env | Callable[[], gym.Env] | str,
     config: Config | None = None,
-    callbacks: Sequence[Callable[[Event], Any]] = ()) -> Agent:
+    callbacks: Sequence[Callable[[Event], Any]] = (),
+    source: str | os.PathLike = '') -> Agent:
   """Trains and returns the agent; a second call with its logdir goes on.
 
   Ctrl-C ends it once the state is saved, as KeyboardInterrupt, and SIGTERM as
@@ -133,6 +134,8 @@ def train(
     config: from `resolve` or `defaults`; its logdir must be set.
     callbacks: functions that take an Event, or objects of a class derived
       from Callback; called in this process.
+    source: folder of episodes of another program, with which a new run
+      begins, as `--import` does.
 
   Raises:
     ConfigError: logdir is missing, or the configuration is wrong.
@@ -153,7 +156,9 @@ def train(
     config = config.update({'task': environments.CUSTOM})
     factory = _Factory(env, config)
   try:
-    training.run(config, factory=factory, callbacks=callbacks)
+    training.run(
+        config, factory=factory, callbacks=callbacks,
+        source=os.path.expanduser(source))
   except Interrupted as error:
     raise _asked_to_stop(error) from None
   sample = factory() if factory else None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import results_names as names
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import files, flags, schema, yamlfile
+from dreamerv2_tf import files, flags, original, schema, yamlfile
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.curves import metrics, runs
 from dreamerv2_tf.curves import names as naming
@@ -150,6 +150,11 @@ def _baseline(folder):
 
 def _ours(folder, first, count) -> Iterator[dict[str, Any]]:
   """Yields a run of ours for each evaluation of its best or last checkpoint."""
+  if original.held(folder):
+    _leave_out(
+        f'{folder} is a run of the original, which has no evaluations of fixed '
+        'scenarios. Its curve: dreamerv2 plot.')
+    return
   records = dict(_records(folder, first, count))
   if not (folder / 'config.yaml').is_file() or not records:
     _leave_out(

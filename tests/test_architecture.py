@@ -18,7 +18,7 @@ LAYERS = [
     ['renames'],
     ['config'],
     ['helptext'],
-    ['pretrained'],
+    ['pretrained', 'original'],
     ['report'],
     ['curves'],
     ['paper'],
@@ -59,9 +59,9 @@ FORBIDDEN = {
 # These start in a fraction of a second, in each worker as well.
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
-    'flags', 'renames', 'config', 'helptext', 'pretrained', 'report', 'curves',
-    'paper', 'envs', 'data', 'sweeps', 'commands', 'cli', '__init__',
-    '__main__'}
+    'flags', 'renames', 'config', 'helptext', 'pretrained', 'original',
+    'report', 'curves', 'paper', 'envs', 'data', 'sweeps', 'commands', 'cli',
+    '__init__', '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}

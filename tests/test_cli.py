@@ -50,7 +50,7 @@ def test_train_resolves_presets_and_flags(prefix, calls, tmp_path):
   assert config.task == 'atari_pong' and config.rssm.deter == 32
   assert config.dmc_camera == -2 and config.rssm.norm == 'layer'
   assert config.logdir == str(tmp_path / 'run')
-  assert kwargs == {'fresh': False, 'break_lock': True}
+  assert kwargs == {'fresh': False, 'break_lock': True, 'source': ''}
   assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ import pathlib
 import re
 from typing import Any
 
-from .. import flags, pretrained
+from .. import flags, original, pretrained
 from ..config import Config
 from ..errors import ConfigError
 from ..schema import suggest
@@ -56,6 +56,7 @@ def folder(command: str, options: Config) -> pathlib.Path:
 
 def _run(logdir):
   path = pathlib.Path(os.path.expanduser(logdir))
+  original.refuse(path)
   if (path / 'config.yaml').is_file():
     return path
   known = logdir in pretrained.names()

@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from .. import config as configlib
-from .. import helptext, startup
+from .. import helptext, original, startup
 from ..config import Config
 
 FLAGS = {
@@ -27,6 +27,8 @@ def run(words: Sequence[str]) -> int | None:
   config = configlib.resolve(presets, overrides, flags=('configs', *FLAGS))
   logdir = os.path.expanduser(config.logdir)
   stored = pathlib.Path(logdir, 'config.yaml') if logdir else None
+  if logdir:
+    original.refuse(logdir)
   startup.prepare()
   from ..doctor import checks, examine
   report = checks.Report()

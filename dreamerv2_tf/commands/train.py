@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 from .. import config as configlib
-from .. import files, flags, helptext, startup
+from .. import files, flags, helptext, original, startup
 from .. import presets as presetlib
 from ..config import Config
 from ..errors import ConfigError
@@ -15,6 +15,9 @@ from . import agents
 
 FLAGS = {
     'fresh': (False, 'Refuse a folder that holds a run.'),
+    'import': (
+        '', 'Begin with episodes of another program: its run folder or that '
+        'of the episodes.'),
     'trust': (False, 'Run code of modules that only the folder names.'),
     'break-lock': (
         False, 'Take over the lock of another host that is silent for long.'),
@@ -29,7 +32,8 @@ def run(words: Sequence[str]) -> int | None:
     DreamerError: see `dreamerv2_tf.run.train.run`.
   """
   options, presets, overrides = configlib.parse(FLAGS, words)
-  base = None if presets else _stored(overrides)
+  source = os.path.expanduser(options['import'])
+  base, folder = (None, None) if presets else _stored(overrides, source)
   _check_command(overrides)
   config = configlib.resolve(
       presets, overrides, base, flags=('configs', *FLAGS))
@@ -41,14 +45,19 @@ def run(words: Sequence[str]) -> int | None:
     task = files.safe_name(config.task)
     logdir = f'~/logdir/{task}/{datetime.datetime.now():%Y%m%dT%H%M%S}'
   config = config.update({'logdir': os.path.expanduser(logdir)})
+  original.refuse(config.logdir)
+  if source:
+    from ..data import importing
+    importing.check(source, pathlib.Path(config.logdir).absolute())
   startup.prepare()
   from ..run import train, trust
   if base:
-    trust.check(pathlib.Path(config.logdir), config, options.trust)
+    trust.check(folder, config, options.trust)
   else:
     trust.remember(config)
   return train.run(
-      config, fresh=options.fresh, break_lock=options['break-lock'])
+      config, fresh=options.fresh, break_lock=options['break-lock'],
+      source=source)
 
 
 def help_lines(words: Sequence[str], topics: Sequence[str]) -> list[str]:
@@ -122,13 +131,20 @@ def _hint(task):
       f'GPU. On a CPU, --configs {fit}.')
 
 
-def _stored(overrides):
-  """Returns the settings of the run in --logdir, None if there is none."""
+def _stored(overrides, source):
+  """Returns the settings of the run in --logdir, and their folder.
+
+  Without such a run those of the original that --import names; None if there
+  are none of these either.
+  """
   logdir = _given(overrides, 'logdir')
-  if not logdir:
-    return None
-  path = pathlib.Path(os.path.expanduser(logdir), 'config.yaml')
-  if not path.is_file():
-    return None
+  path = None
+  if logdir:
+    path = pathlib.Path(os.path.expanduser(logdir), 'config.yaml')
+    original.refuse(path.parent)
+  if path is None or not path.is_file():
+    path = original.settings(source) if source else None
+  if path is None:
+    return None, None
   print(f'No --configs: settings from {path}.', file=sys.stderr)
-  return Config.load(path)
+  return Config.load(path).update({'logdir': ''}), path.parent  # Moved, maybe.

@@ -131,6 +131,20 @@ def make_film_pool(
     return make_pool(config, factory(config, ()), count, stop)
 
 
+def stored_kinds(
+    pool: envs.Pool, action_dim: int) -> tuple[dict[str, tuple], Callable]:
+  """Returns shape and dtype of what is stored of a step, and which actions.
+
+  Returns:
+    Key to shape and dtype, and a function that tells which of the actions,
+    [steps, A], are in the action space.
+  """
+  spaces = {k: (v.shape, v.dtype) for k, v in pool.obs_space.items()}
+  spaces['action'] = ((action_dim,), np.float32)
+  return spaces, functools.partial(
+      envs.are_actions, pool.act_space['action'])
+
+
 def train_scenario(seed: int, worker: int, episode: int) -> int:
   """Returns the scenario of a training episode.
 

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from .. import config as configlib
-from .. import envs, errors, files, startup
+from .. import envs, errors, files, original, startup
 from ..config import Config
 from . import environments
 from . import trust as trustlib
@@ -41,6 +41,7 @@ def load_agent(
     raise errors.ConfigError(
         f"Can not read the run folder '{files.printable(logdir)}': {error}. "
         'Rename it.') from error
+  original.refuse(logdir)
   if not stored.is_file():
     raise errors.ConfigError(
         f'{logdir} holds no run: config.yaml is missing. Give the folder of '

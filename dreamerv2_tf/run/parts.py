@@ -14,13 +14,11 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-
 from .. import config as configlib
 from .. import envs, schema, tfutils
 from ..agent import Agent
 from ..config import Config
-from ..data import when
+from ..data import importing, when
 from ..data.driver import Driver
 from ..data.random_policy import RandomPolicy
 from ..data.replay import Replay
@@ -136,7 +134,8 @@ def make(
     config: Config, pool: envs.Pool, folder: rundir.RunDir, stop: Stop,
     screen: terminal.TerminalOutput, *,
     factory: Callable[[], envs.Env] | None = None,
-    diff: Mapping[str, tuple] | None = None, began: float = 0.0) -> Parts:
+    diff: Mapping[str, tuple] | None = None, began: float = 0.0,
+    source: str = '') -> Parts:
   """Makes everything and restores the newest checkpoint, if there is one.
 
   Args:
@@ -149,6 +148,7 @@ def make(
       config.task.
     diff: configuration keys that changed since the last start.
     began: `time.monotonic()` of the start, seconds.
+    source: folder of episodes of another program, to begin with.
 
   Raises:
     ConfigError, StateError, StorageError: see `errors`.
@@ -156,7 +156,7 @@ def make(
   exact = agents.prepare_tensorflow(config)
   config = config.update({'precision': tfutils.settled(config.precision)})
   parts = assemble(
-      config, pool, folder.path, stop, screen, factory, began, exact)
+      config, pool, folder.path, stop, screen, factory, began, exact, source)
   restored = parts.session.restore()
   screen.tick(parts.logger.step)
   parts.datasets.open()
@@ -183,18 +183,19 @@ def assemble(
     config: Config, pool: envs.Pool, path: pathlib.Path, stop: Stop,
     screen: terminal.TerminalOutput,
     factory: Callable[[], envs.Env] | None, began: float,
-    exact: bool) -> Parts:
+    exact: bool, source: str = '') -> Parts:
   """Makes everything but the outputs, and restores nothing.
 
   Args:
     path: of the run folder.
     exact: whether the same computation gives the same result.
-    config, pool, stop, screen, factory, began: see `make`.
+    config, pool, stop, screen, factory, began, source: see `make`.
   """
   progress = Progress(config.seed, Clock(began))
   outputs = []
   logger = loglib.Logger(progress.step, outputs, config.action_repeat)
   agent = agents.make_agent(config, path, pool.obs_space, pool.act_space)
+  bring(source, path, pool, agent.action_dim, stop, screen)
   replays = make_replays(config, path, pool, agent.action_dim)
   # After those, which may refuse what is in the folder.
   checkpoints = checkpoint.Checkpoints(
@@ -235,19 +236,28 @@ def make_replays(
 
   Evaluation takes a tenth of the memory, and another of the capacity.
   """
-  spaces = {k: (v.shape, v.dtype) for k, v in pool.obs_space.items()}
-  spaces['action'] = ((action_dim,), np.float32)
+  spaces, are_actions = environments.stored_kinds(pool, action_dim)
   def open_replay(name, share, ram):
     return Replay(
         folder / name, seed=[config.seed, 3, share], spaces=spaces,
-        are_actions=functools.partial(
-            envs.are_actions, pool.act_space['action']), **{
+        are_actions=are_actions, **{
             **config.replay,  # Rounded up, as a capacity of 0 has no limit.
             'capacity': -(-config.replay.capacity // share),
             'ram': config.replay.ram * ram})
   return {
       'train': open_replay('train_episodes', 1, 0.9),
       'eval': open_replay('eval_episodes', 10, 0.1)}
+
+
+def bring(
+    source: str, folder: pathlib.Path, pool: envs.Pool, action_dim: int,
+    stop: Stop, screen: terminal.TerminalOutput) -> None:
+  """Takes episodes of another program, if there are, and tells of it."""
+  if source:
+    screen.message(importing.take(
+        source, folder, *environments.stored_kinds(pool, action_dim),
+        stop=stop.asked,
+        progress=functools.partial(setattr, screen, 'phase')).line())
 
 
 def make_every(config: Config) -> Group:

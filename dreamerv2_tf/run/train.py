@@ -17,9 +17,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from .. import envs, errors, startup
+from .. import envs, errors, original, startup
 from ..config import Config
-from ..data import when
+from ..data import importing, when
 from ..report import terminal
 from . import environments, events, finished, measure, rundir, texts
 from .stop import Stop
@@ -36,7 +36,7 @@ ENDLESS = 'Cut them after a number of steps, such as --time_limit 1000.'
 
 def run(
     config: Config, *, factory: Callable[[], envs.Env] | None = None,
-    fresh: bool = False, break_lock: bool = False,
+    fresh: bool = False, break_lock: bool = False, source: str = '',
     callbacks: Sequence[Callable[[events.Event], Any]] = ()) -> None:
   """Trains in config.logdir, or goes on with the run in it.
 
@@ -45,6 +45,8 @@ def run(
     factory: makes one environment; None makes that of config.task.
     fresh: refuse a folder that holds a run.
     break_lock: take over the lock of a host that has been silent for long.
+    source: folder of episodes of another program, with which a new run
+      begins; see `importing`.
     callbacks: told of what happens, see `events`; what they raise passes
       through, once the state is saved.
 
@@ -60,10 +62,13 @@ def run(
         f'The run in {config.logdir} was begun by a Python program in an '
         'environment without a name. Go on with dreamerv2_tf.train(env, '
         'config).')
+  original.refuse(config.logdir)
   make = factory or functools.partial(
       envs.make, config.task, **config.taken_by(envs.make))
   with rundir.RunDir(config.logdir, break_lock) as folder:
     config, diff = _changes(config, folder, fresh)
+    if source and not importing.check(source, folder.path):
+      source = ''
     done = '' if callbacks else finished.complete(config, folder.path)
     if done:
       print(done, flush=True)
@@ -80,7 +85,7 @@ def run(
           from . import parts  # Imports TensorFlow: after the workers.
           with parts.make(
               config, pool, folder, stop, screen, factory=factory, diff=diff,
-              began=began) as made:
+              began=began, source=source) as made:
             train(made, events.Events(callbacks, made, make))
     except errors.Interrupted:
       raise

@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 
+import elsewhere
 import numpy as np
 from PIL import Image
 import pytest
@@ -177,6 +178,16 @@ def test_a_run_that_can_not_be_read_leaves_the_others(
   assert len(runs) == 2 or any(text in err for text in (
       'can not be read: ', 'ours-1-0 has no evaluation of 4 scenarios',
       'ours-1-0/eval-100-10000-4.json is neither of the best'))
+
+
+def test_a_run_of_the_original_is_told_to_lack_evaluations(
+    script, tmp_path, capsys):
+  add_ours(tmp_path, 0, [1.0] * 4, last=None)
+  elsewhere.original(tmp_path / 'there')
+  [found] = rows_of(script, tmp_path).values()
+  assert len(found) == 1
+  assert f"Left out: {tmp_path / 'there'} is a run of the original" in (
+      capsys.readouterr().err)
 
 
 def test_the_page_has_all_else_that_one_needs(script, root):
