@@ -30,10 +30,10 @@ FLAGS = {
     'logdir': ('~/logdir/exploration', 'Folder of the runs.'),
     'outdir': (str(ROOT / 'results'), 'Folder of the table and the picture.'),
     'behaviors': ((
-        'greedy', 'noise', 'Random', 'ModelLoss', 'Plan2Explore', 'next', 'now',
-        'until'), 'Which of them.'),
+        'greedy', 'noise', 'Random', 'ModelLoss', 'Plan2Explore', 'now'),
+        'Which of them; also next, until.'),
     'seeds': ((0, 1), 'Seeds of each.'),
-    'steps': (3000, 'Environment steps of a run.'),
+    'steps': (2880, 'Environment steps of a run.'),
 }
 PLAN = ['--expl_behavior', 'Plan2Explore']
 NOW = [*PLAN, '--disag_target', 'embed', '--disag_offset', '0']
