@@ -88,7 +88,7 @@ def tasks() -> list[str]:
   Raises:
     ModuleNotFoundError: dm_control is not installed.
   """
-  with _renderer(True):
+  with _renderer(not startup.holds_tensorflow()):
     from dm_control import manipulation, suite
     from dm_control.locomotion.examples import basic_rodent_2020
   vision = [x for x in manipulation.ALL if x.endswith('_vision')]
