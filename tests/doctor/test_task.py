@@ -40,8 +40,8 @@ def test_what_observations_and_actions_are_made_of_is_told():
   [check] = task.check_spaces(facts(mapping=mapping, actions=[]))
   assert check.text.startswith(
       'goal float32 (3,) from x; image uint8 (16, 16, 3) y; speed float32 (2,) '
-      'from Box (2,) float32, times 3; actions MultiBinary(1), one-hot of its 2 '
-      'combinations; ')
+      'from Box (2,) float32, times 3; actions MultiBinary(1), one-hot of its '
+      '2 combinations; ')
   assert check.values['mapping'] == mapping
 
 
