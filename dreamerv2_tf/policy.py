@@ -129,13 +129,13 @@ class Policy:
     return other
 
   def sync(self, weights: Mapping[str, np.ndarray] | None = None) -> None:
-    """Renews the weights of a copy.
+    """Renews the weights.
 
     Args:
-      weights: of `weights`, perhaps among others; None or empty: those that
-        its source has now.
+      weights: of `weights`, perhaps among others; None or empty, for a copy:
+        those that its source has now.
     """
-    assert self._source, 'Only a copy has weights of its own.'
+    assert weights or self._source, 'Only a copy has a source.'
     weights = weights or self._source._variables()
     for path, variable in self._variables().items():
       variable.assign(weights[path])

@@ -18,6 +18,8 @@ from dreamerv2_tf.nets.optimizer import Optimizer
 from dreamerv2_tf.nets.rssm import EnsembleRSSM
 from dreamerv2_tf.rlmath import StreamNorm
 from dreamerv2_tf.run.collector import Collector
+from dreamerv2_tf.run.deliveries import RemoteDriver
+from dreamerv2_tf.run.fleet import Fleet
 from dreamerv2_tf.run.learner import Learner
 from dreamerv2_tf.run.progress import Schedule
 from dreamerv2_tf.settings import KEYS
@@ -31,7 +33,8 @@ TREES = [  # Whoever checks a setting does not take it.
 # Whose keyword-only arguments are settings, from `config.taken_by`.
 PARTS = [
     WorldModel, ActorCritic, exploration.Random, exploration.Plan2Explore,
-    exploration.ModelLoss, Learner, Collector, envs.make, envs.wrap]
+    exploration.ModelLoss, Learner, Collector, Fleet, RemoteDriver, envs.make,
+    envs.wrap]
 
 # Group -> whose arguments its leaves are, where it is passed on as `**group`.
 HEAD = MLP, DistLayer

@@ -64,6 +64,8 @@ TABLE = [
         ('eval_length', 'steps', 'Mean length of evaluation episodes.'),
         ('eval_crash_rate', 'share, 0 to 1', 'How many evaluation '
          'episodes had a crash.'),
+        ('eval_success_rate', 'share, 0 to 1', 'How many evaluation '
+         'episodes ended at the goal.'),
         ('eval_speed', 'm/s', 'Mean speed of the own car in evaluation '
          'episodes.')),
     *_rows(
@@ -74,6 +76,8 @@ TABLE = [
          'training episode.'),
         ('max_train_log_crashed', '0 or 1', 'Whether there was a crash in a '
          'training episode.'),
+        ('max_train_log_success', '0 or 1', 'Whether the goal was reached in '
+         'a training episode.'),
         ('<sum,mean,max>_train_<key>', '', 'Sum, mean or maximum over a '
          'training episode of what the environment tells besides '
          '(log_keys_sum, log_keys_mean, log_keys_max).')),
@@ -119,8 +123,8 @@ TABLE = [
         ('actor_ent', 'nats', 'Entropy of the policy; five actions have at '
          'most 1.61. Near 0, it explores no more.'),
         ('actor_ent_scale', '', 'Weight of the entropy in the loss.'),
-        ('actor_grad_mix', 'share, 0 to 1', 'Weight of REINFORCE beside '
-         'gradients through the dynamics.'),
+        ('actor_grad_mix', 'share, 0 to 1', 'Weight of gradients through the '
+         'dynamics beside REINFORCE.'),
         ('lookahead_gain', 'reward', 'How much better the best of the tried '
          'actions is than their mean, in dreams.'),
         ('critic', 'reward', 'Values that the critic gives to dreams: the '
@@ -143,6 +147,10 @@ TABLE = [
          'reconstructed.')),
     *_rows(
         '6 speed',
+        ('policy_lag', 'gradient steps', 'By how many the weights of an action '
+         'in collectors were behind when its episode came: mean since the last '
+         'row.'),
+        ('policy_lag_max', 'gradient steps', 'The largest.'),
         ('fps', 'steps per second, times action repeat', 'Speed since the '
          'last row, evaluations included.'),
         ('fps_env', 'steps per second', 'The same without action repeat.'),
@@ -166,6 +174,11 @@ TABLE = [
          'the start.'),
         ('env_outside', 'count', 'Rows outside of their space, since the '
          'start.'),
+        ('collectors', 'count', 'Collectors at work.'),
+        ('collector_failures', 'count', 'Collectors that died, hung or handed '
+         'over what is no episode and were replaced, since the start.'),
+        ('collector_repeats', 'count', 'Episodes that a collector handed over '
+         'again, dropped, since the start.'),
         ('<train,eval>_episodes_rejected', 'count', 'Episodes too short or '
          'invalid to store, since the start.'),
         ('<train,eval>_episodes_skipped', 'count', 'Stored episodes found '

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
+import functools
 import logging
 from typing import Any
 
@@ -68,14 +69,28 @@ class Collector:
     driver.on_episode(self._note)
 
   def __call__(
-      self, name: str, policy: Callable,
+      self, name: str, policy: Callable, mode: str | None = None,
       overlap: Callable[[], Any] | None = None) -> None:
     """Makes one step in every environment.
 
     Args:
       name: random or agent; another one than before begins without memory.
       policy: see Driver.
+      mode: of the policy, which takes it as an argument; None: it has none.
       overlap: called while the environments step.
+    """
+    self.begin(name)
+    if mode:
+      policy = functools.partial(policy, mode=mode)
+    with self._around():
+      self.driver(policy, steps=1, overlap=overlap)
+    self._logger.tick()
+
+  def begin(self, name: str) -> None:
+    """Notes who acts now; after prefill, tells what it showed.
+
+    Args:
+      name: see the call.
     """
     if name == 'agent' and self._scales:
       for sentence in self._scales.advice():
@@ -83,9 +98,6 @@ class Collector:
       self._scales = None
     if self._progress.policy != name:
       self._progress.policy, self.driver.policy_state = name, None
-    with self._around():
-      self.driver(policy, steps=1, overlap=overlap)
-    self._logger.tick()
 
   def add_videos(self, name: str, episode: Mapping) -> None:
     """Logs what the policy saw in an episode, with a prefix."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import functools
 import logging
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -33,6 +34,41 @@ def make_pool(
       factory, count, parallel=config.envs_parallel,
       timeout=config.env_timeout, max_failures=config.max_env_failures,
       on_bad_data=config.on_bad_data, stop=stop, seed=config.seed)
+
+
+def check_collectors(config: Config) -> None:
+  """Imports Ray where collectors need it, before TensorFlow is imported.
+
+  Raises:
+    ConfigError: the settings do not fit each other.
+    EnvError: it is not installed, or nobody listens where it should run.
+  """
+  if config.collectors:
+    if config.min_collectors > config.collectors:
+      raise errors.ConfigError(
+          f"'min_collectors' must be at most collectors ({config.collectors}) "
+          f'but is {config.min_collectors}.')
+    from . import cluster
+    cluster.probe(config.ray.address)
+
+
+def make_training(
+    config: Config, factory: Callable[[], envs.Env],
+    stop: Callable[[], int]) -> Any:
+  """Starts the environments of training, here or with collectors.
+
+  Args:
+    config: the resolved configuration.
+    factory: makes one.
+    stop: see Pool.
+
+  Returns:
+    A Pool, or the Fleet of the collectors.
+  """
+  if not config.collectors:
+    return make_pool(config, factory, config.envs, stop)
+  from . import fleet  # Imports Ray.
+  return fleet.Fleet(config, factory, stop, **config.taken_by(fleet.Fleet))
 
 
 def factory(

@@ -36,8 +36,8 @@ class Learner:
 
   def __init__(
       self, agent: Agent, folder: pathlib.Path, profile: Profile, *,
-      train_every: int, envs: int, max_skipped_updates: int,
-      dataset: tfutils.Settings):
+      train_every: int, envs: int, collectors: int,
+      max_skipped_updates: int, dataset: tfutils.Settings):
     """Begins nothing yet.
 
     Args:
@@ -46,6 +46,7 @@ class Learner:
       profile: names the steps.
       train_every: environment steps between two trainings.
       envs: environments that collect at the same time.
+      collectors: how many act elsewhere, if any: then no policy acts here.
       max_skipped_updates: float16 overflows in a row that are borne.
       dataset: `batch` and `length`, the sequences of a batch and their rows.
     """
@@ -63,7 +64,7 @@ class Learner:
     self._thread = concurrent.futures.ThreadPoolExecutor(1)
     self._running = None
     self._copy = None  # Acts while steps change the weights of the agent.
-    if train_every > envs:
+    if train_every > envs and not collectors:
       self._copy = agent.policy.copy()
 
   def begin(self, dataset: Iterator, count: int, step: int) -> None:

@@ -164,12 +164,13 @@ def make(
   diff = {**parts.session.changed, **(diff or {})}
   folder.start(
       int(parts.progress.step), sys.argv, diff,
-      envs.simulator(config.task, config.env))
+      envs.simulator(config.task, config.env),
+      pool.nodes if config.collectors else ())
   config.save(folder.config_path)
   # Last, as what can not be restored stays as it is.
   parts.outputs.extend(open_outputs(config, parts, bool(restored)))
   parts.say(texts.introduction(
-      parts.agent, pool.mapping, config.envs, config.replay.ram, restored,
+      parts.agent, pool.mapping, len(pool), config.replay.ram, restored,
       time.monotonic() - began))
   parts.logger.text('about this run', describe.page(config, folder.path))
   parts.logger.text(
@@ -203,14 +204,14 @@ def assemble(
   learner = Learner(agent, path, profile, **config.taken_by(Learner))
   every = make_every(config)
   collector = make_collector(
-      config, pool, agent, replays['train'], progress, every, logger,
-      functools.partial(
-          profile.collecting, progress.step, len(pool), learner.finish))
+      config, pool, agent, replays['train'], progress, every, logger, profile,
+      learner)
   random = RandomPolicy(pool.act_space, [config.seed, 2])
   datasets = Datasets(replays, config.dataset)
   session = Session(
       path, checkpoints, agent, progress, meta=meta_of(config, agent),
-      every=config.checkpoint_every, exact=exact, stop=stop,
+      every=config.checkpoint_every, exact=exact and not config.collectors,
+      stop=stop,
       finish=learner.finish,
       saving=functools.partial(screen.during, 'saving'))
   session.stores = {
@@ -218,6 +219,8 @@ def assemble(
   session.parts = {
       'driver': collector, 'datasets': datasets, 'every': every,
       'random': random, 'learner': learner, 'pending': logger}
+  if config.collectors:
+    collector.save = functools.partial(session.save, must=True)
   return Parts(
       path, config, Schedule(*(config[k] for k in Schedule._fields)), progress,
       pool, agent, random, collector, learner, replays, datasets,
@@ -257,14 +260,21 @@ def make_every(config: Config) -> Group:
 def make_collector(
     config: Config, pool: envs.Pool, agent: Agent, replay: Replay,
     progress: Progress, every: Group, logger: loglib.Logger,
-    around: Callable) -> Collector:
-  """Returns what acts in the training environments."""
-  driver = Driver(
+    profile: Profile, learner: Learner) -> Collector:
+  """Returns what acts in the training environments, or takes in from them."""
+  kind, driver = Collector, None
+  if config.collectors:
+    from . import deliveries  # Imports Ray.
+    kind = deliveries.RemoteCollector
+    driver = deliveries.make_driver(config, pool, agent, learner)
+  driver = driver or Driver(
       pool, functools.partial(environments.train_scenario, config.seed))
-  return Collector(
+  return kind(
       driver, replay, progress, every, logger,
       memory=functools.partial(agent.policy.initial, len(pool)),
-      around=around, vectors=agent.world_model.encoder.mlp_keys,
+      around=functools.partial(
+          profile.collecting, progress.step, len(pool), learner.finish),
+      vectors=agent.world_model.encoder.mlp_keys,
       **config.taken_by(Collector))
 
 

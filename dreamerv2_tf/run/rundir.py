@@ -96,7 +96,8 @@ class RunDir:
   def start(
       self, step: int, argv: Sequence[str],
       changed: Mapping[str, tuple] | None = None,
-      simulator: str | None = None) -> None:
+      simulator: str | None = None,
+      nodes: Sequence[Mapping[str, Any]] = ()) -> None:
     """Adds a start to the history in `run.json`; clears a killed run's debris.
 
     A `failure.json` of the start before moves into its entry.
@@ -106,6 +107,7 @@ class RunDir:
       argv: command line.
       changed: dotted key to (old, new) value, from `changed`.
       simulator: what simulates the training environments, if that is known.
+      nodes: of the collectors, where each began.
 
     Raises:
       StorageError: the record can not be written.
@@ -119,7 +121,7 @@ class RunDir:
         'time': now(), 'host': socket.gethostname(), 'pid': os.getpid(),
         'step': int(step), 'argv': list(argv), 'simulator': simulator,
         'changed': {k: list(v) for k, v in (changed or {}).items()},
-        'versions': versions()})
+        'versions': versions(), **({'nodes': list(nodes)} if nodes else {})})
     record = {
         'versions': versions(), 'machine': machine(),
         'host': socket.gethostname(), 'history': history}

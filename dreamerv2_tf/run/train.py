@@ -68,12 +68,14 @@ def run(
     if done:
       print(done, flush=True)
       return
-    terminal.announce(folder.path, config.task, config.envs)
+    terminal.announce(
+        folder.path, config.task, config.envs * max(1, config.collectors))
     made = None
     try:
       with Stop() as stop, _open_terminal(config) as screen:
+        environments.check_collectors(config)
         with startup.importing_tensorflow(stop.asked):  # Beside the workers.
-          pool = environments.make_pool(config, make, config.envs, stop.asked)
+          pool = environments.make_training(config, make, stop.asked)
         with pool:
           from . import parts  # Imports TensorFlow: after the workers.
           with parts.make(
@@ -124,7 +126,7 @@ def train(p: 'Parts', told: events.Events) -> None:
       p.terminal.phase = 'compiling' if p.learner.compiling else 'training'
       mode = 'explore' if when.Until(p.schedule.expl_until)(step) else 'train'
       p.collector(
-          'agent', functools.partial(p.learner.policy, mode=mode),
+          'agent', p.learner.policy, mode,
           overlap=functools.partial(learn_if_due, p))
     logged = bool(due['log'])
     if logged:
@@ -204,9 +206,16 @@ def pretrain(p: 'Parts') -> None:
     p.session.leave_if_asked()
 
 
-def learn_if_due(p: 'Parts') -> None:
-  """Begins the gradient steps that are due; they go on meanwhile."""
-  count, p.progress.due['train'] = p.progress.due['train'], 0
+def learn_if_due(p: 'Parts', most: int | None = None) -> None:
+  """Begins the gradient steps that are due; they go on meanwhile.
+
+  Args:
+    p: see `train`.
+    most: that many of them; the others stay due. None: all.
+  """
+  count = p.progress.due['train'] if most is None else min(
+      most, p.progress.due['train'])
+  p.progress.due['train'] -= count
   if count:
     learn(p, count)
 

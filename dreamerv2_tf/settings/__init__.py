@@ -6,12 +6,13 @@ unless said otherwise.
 
 from ..schema import Key
 from .agent import ACTOR_CRITIC, AGENT, EXPLORATION, WORLD_MODEL
-from .run import ENVIRONMENT, LOGGING, REPLAY, RUN, TRAINING
+from .run import COLLECTORS, ENVIRONMENT, LOGGING, REPLAY, RUN, TRAINING
 
 # In the order of configs.yaml: group to dotted key to row.
 GROUPS: dict[str, dict[str, Key]] = {
     'Run': RUN,
     'Environment': ENVIRONMENT,
+    'Collectors': COLLECTORS,
     'Training': TRAINING,
     'Replay': REPLAY,
     'Logging, evaluation, checkpoints': LOGGING,

@@ -85,12 +85,32 @@ ENVIRONMENT = {
     'action_repeat': Key(
         int, 'Environment steps per policy step.', low=1, fixed=True),
 }
+COLLECTORS = {
+    'collectors': Key(
+        int, 'Processes that collect on Ray (extra ray), with `envs` '
+        'environments each, and hand over whole episodes; 0: none, collect '
+        'beside the learner.', low=0),
+    'min_collectors': Key(
+        int, 'With fewer at work for `collector_timeout` seconds the run is '
+        'saved and stops.', low=1),
+    'collector_timeout': Key(
+        float, 'Seconds, beyond env_timeout, that a collector may take for a '
+        'step before it is replaced.', above=0),
+    'sync_every': Key(
+        int, 'Gradient steps until collectors get new weights.', low=1),
+    'ray.address': Key(
+        str, 'Where collectors run: local starts Ray on this machine, auto is '
+        'the cluster that this machine has joined, or its HOST:PORT.'),
+}
 TRAINING = {
     'prefill': Key(int, 'Random steps before training.', low=0),
     'pretrain': Key(
         int, 'Gradient steps before the first step of the policy.', low=0),
     'train_every': Key(int, 'Steps between two trainings.', low=1),
     'train_steps': Key(int, 'Gradient steps per training.', low=1),
+    'replicas': Key(
+        int, 'Devices of this machine between which each batch is divided; '
+        'dataset.batch is that of all of them.', low=1),
     'dataset.batch': Key(int, 'Sequences in a batch.', low=1),
     'dataset.length': Key(int, 'Rows of each sequence.', low=2),
 }

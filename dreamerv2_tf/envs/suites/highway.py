@@ -20,7 +20,8 @@ def make(
     **options: Any) -> Env:
   """Makes an environment of highway-env.
 
-  Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle.
+  Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle;
+  `log_success` (0 or 1) where the environment tells that a goal is reached.
 
   Args:
     name: id, such as highway-fast-v0.
@@ -39,10 +40,14 @@ def make(
   """
   env = configured(name, overrides, render)
   plain: Any = env.unwrapped
+  logs = {
+      'log_crashed': lambda env: env.vehicle.crashed,
+      'log_speed': lambda env: env.vehicle.speed}
+  if hasattr(plain, '_is_success'):
+    env = goal = _Goal(env)
+    logs['log_success'] = lambda _: goal.reached
   result = wrapped(
-      env, name, plain, scale=scale, render=render, logs={
-          'log_crashed': lambda env: env.vehicle.crashed,
-          'log_speed': lambda env: env.vehicle.speed}, **options)
+      env, name, plain, scale=scale, render=render, logs=logs, **options)
   stack = plain.config['observation'].get('stack_size', 1)
   if stack > 1:
     result.advice.append(
@@ -133,6 +138,22 @@ def wrapped(
       env, f'highway_{name}', adapter, logs=logs, render=render, **options)
   _check_frames(result, plain.unwrapped.config, render)
   return result
+
+
+class _Goal(gym.Wrapper):
+  """Remembers whether the environment said that its goal is reached."""
+
+  reached = False
+
+  def reset(self, **kwargs):
+    obs, info = self.env.reset(**kwargs)
+    self.reached = bool(info.get('is_success', False))
+    return obs, info
+
+  def step(self, action):
+    result = self.env.step(action)
+    self.reached = bool(result[-1]['is_success'])
+    return result
 
 
 class _Recorder:
