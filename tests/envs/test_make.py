@@ -11,13 +11,15 @@ from dreamerv2_tf.errors import ConfigError
 
 
 @pytest.mark.parametrize('task, text', [
-    ('gym_toys:Countr-v0', "Did you mean 'Counter-v0'"),
-    ('gym_CartPol-v1', "Did you mean 'CartPole-v1'"),
+    ('gym_toys:Countr-v0', "Did you mean 'gym_toys:Counter-v0' or 'gym_Mount"),
+    ('gym_CartPol-v1', "Did you mean 'gym_CartPole-v1'"),
+    ('gym_highway_env:highway-fst-v0', "mean 'highway_highway-fast-v0' or"),
     ('gym_nowhere:X-v0', "module 'nowhere'"),
     ('higway_highway-v0', "Did you mean 'highway'"),
     ('pong', "'pong' is not a known task"),
     ('CartPole-v1', "Did you mean 'gym_CartPole-v1'"),
-    ('atari_', 'suites are highway, gym, atari, dmc, crafter, minatar')])
+    ('foo_bar', 'suites are highway, gym, atari, dmc, crafter, minatar'),
+    ('atari_', "'atari_' names no task of the suite 'atari'. Write atari_<na")])
 def test_unknown_tasks(task, text):
   with pytest.raises(ConfigError, match=text):
     envs.make(task, **config())

@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 import contextlib
 import os
 from typing import Any
+import warnings
 
 import gymnasium as gym
 import numpy as np
@@ -88,7 +89,7 @@ def tasks() -> list[str]:
   Raises:
     ModuleNotFoundError: dm_control is not installed.
   """
-  with _renderer(True):
+  with _renderer(not startup.holds_tensorflow()):
     from dm_control import manipulation, suite
     from dm_control.locomotion.examples import basic_rodent_2020
   vision = [x for x in manipulation.ALL if x.endswith('_vision')]
@@ -203,7 +204,10 @@ def _check_process():
 
 @contextlib.contextmanager
 def _renderer(draws):
-  """Chooses what draws, which is read while the modules are imported."""
+  """Chooses what draws, which is read while the modules are imported.
+
+  They also ask to be shown all warnings that something is old; not of others.
+  """
   chosen = 'MUJOCO_GL' in os.environ
   display = {'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)
   if not chosen and not draws:
@@ -211,7 +215,8 @@ def _renderer(draws):
   elif not chosen and not display:
     os.environ['MUJOCO_GL'] = 'egl'
   try:
-    yield
+    with warnings.catch_warnings():
+      yield
   finally:
     if not chosen:
       os.environ.pop('MUJOCO_GL', None)

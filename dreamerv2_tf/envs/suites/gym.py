@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 import importlib
 import inspect
+import re
 from typing import Any
 import warnings
 
@@ -12,7 +13,7 @@ from ...errors import ConfigError, DreamerError, EnvError, brief
 from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, nearest, to_plain
+from .common import missing, to_plain
 
 
 def make(
@@ -52,7 +53,7 @@ def make(
     why = ' '.join(str(error).split())
     raise EnvError(f"Environment '{task}' needs a package: {why}") from None
   except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
-    raise _unknown(task, name, error) from None
+    raise _unknown(task, module, name, error) from None
   except (Exception, SystemExit) as error:
     _check_arguments(task, name, kwargs)
     raise EnvError(
@@ -75,12 +76,23 @@ def _blind(task):
       'can not be filmed.')
 
 
-def _unknown(task, name, error):
+def _unknown(task, module, name, error):
   why = str(error).split(' Did you mean')[0]
-  advice = nearest(task, name, gym.registry)
+  advice = re.sub(
+      "'(.+?)'", lambda match: repr(_task_of(match[1], module)),
+      suggest(name, gym.registry))
   if name.startswith('ALE/'):
     advice = ' Write Atari as atari_<game>, such as atari_pong.'
   return ConfigError(f"'{task}' is not a known task: {why}{advice}")
+
+
+def _task_of(key, module):
+  """Returns the task of an id, which the module of a task may register."""
+  source = str(gym.registry[key].entry_point)
+  if source.startswith('highway_env'):
+    return f'highway_{key}'
+  own = module and source.startswith(module.partition('.')[0])
+  return f'gym_{module}:{key}' if own else f'gym_{key}'
 
 
 def _import(task, module):

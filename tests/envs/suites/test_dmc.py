@@ -5,6 +5,8 @@ Pictures are drawn in a worker, as this process may have TensorFlow.
 
 import contextlib
 import functools
+import os
+import subprocess
 import sys
 import types
 
@@ -200,6 +202,15 @@ def test_it_does_not_draw_beside_tensorflow(monkeypatch):
   with pytest.raises(ConfigError, match='Give --envs_parallel process'):
     envs.Pool(make, 1, parallel='none')
   envs.Pool(blind, 1, parallel='none').close()
+
+
+def test_the_import_leaves_the_filters_of_warnings_as_they_are():
+  code = (
+      'import warnings; from dreamerv2_tf.envs.suites import dmc; '
+      'before = list(warnings.filters); dmc.tasks(); '
+      'assert warnings.filters == before, warnings.filters')
+  subprocess.run([sys.executable, '-c', code], check=True, env={
+      **os.environ, 'MUJOCO_GL': 'disabled'})
 
 
 def test_a_missing_package_is_named(monkeypatch):
