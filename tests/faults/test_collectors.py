@@ -289,7 +289,6 @@ def test_environments_that_can_not_be_built_begin_no_run(cluster, tmp_path):
 
 @pytest.mark.parametrize('flags, status, text', [
     (['--ray.address', '127.0.0.1:1'], 4, 'No Ray cluster answers at ray.ad'),
-    (['--ray.address', 'auto'], 4, 'No Ray cluster answers at ray.address au'),
     (['--ray.address', 'nowhere'], 2, 'must be auto, local or HOST:PORT'),
     (['--ray.address', 'ray://host:1'], 2, 'must be auto, local or HOST:PORT'),
     (['--min_collectors', '3'], 2, 'must be at most collectors (2) but is 3'),
@@ -302,6 +301,19 @@ def test_wrong_settings_create_nothing(flags, status, text, tmp_path, capsys):
     assert runs.here(
         tmp_path / 'run', *runs.TOY, '--collectors', 2, *flags) == status
   assert text in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
+
+
+def test_no_cluster_on_this_machine_is_told(tmp_path, capsys, monkeypatch):
+  def init(**options):
+    assert options['address'] == 'auto'
+    raise ConnectionError('Could not find any running Ray instance.')
+  monkeypatch.setattr(clusterlib.ray, 'init', init)
+  assert runs.here(
+      tmp_path / 'run', *runs.TOY, '--collectors', 2, '--ray.address',
+      'auto') == 4
+  err = capsys.readouterr().err
+  assert 'No Ray cluster answers at ray.address auto: ConnectionError' in err
   assert not (tmp_path / 'run').exists()
 
 
