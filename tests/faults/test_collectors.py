@@ -112,6 +112,7 @@ def test_a_killed_collector_is_replaced_and_goes_on(cluster, caplog):
 
 @pytest.mark.fault(56)
 @pytest.mark.fault(59)
+@pytest.mark.minutes
 def test_a_run_with_a_killed_collector_then_a_killed_learner(
     cluster, launcher, tmp_path):
   logdir = tmp_path / 'run'
@@ -169,6 +170,7 @@ def test_a_lost_machine_leaves_the_others_at_work(cluster, caplog):
 
 
 @pytest.mark.fault(57)
+@pytest.mark.minutes
 def test_too_few_collectors_save_and_end_the_run(cluster, launcher, tmp_path):
   logdir = tmp_path / 'run'
   flags = run_of(
@@ -254,6 +256,7 @@ def descendants(pid):
   return found
 
 
+@pytest.mark.minutes
 def test_a_stopped_run_goes_on(cluster, launcher, tmp_path):
   logdir = tmp_path / 'run'
   flags = run_of(cluster, '--env.config.seconds', 0.01, '--eval_every', 90)
@@ -277,6 +280,7 @@ def test_a_stopped_run_goes_on(cluster, launcher, tmp_path):
   assert len(set(seeds)) == len(seeds)
 
 
+@pytest.mark.minutes
 def test_environments_that_can_not_be_built_begin_no_run(cluster, tmp_path):
   for task, status, text in [
       ('gym_toys:Nothing-v0', 2, 'is not a known task'),
