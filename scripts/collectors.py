@@ -3,8 +3,8 @@
     python scripts/collectors.py --collectors 8
 
 N collectors against N times one, each in environments whose steps sleep, so
-that few cores do not limit them: episodes per second, each number of collectors
-measured in turn, several times. Then a run with N collectors tells by how many
+that few cores do not limit them: episodes per second, measured in turn, several
+times. Then a run with N collectors tells by how many
 gradient steps the weights of its actions were behind.
 """
 
@@ -71,23 +71,38 @@ def work(arguments: Sequence[str]) -> Iterator[str]:
   options = command.parse(FLAGS, arguments)
   if min(options.collectors, options.rounds, options.length) < 1:
     raise ConfigError('collectors, rounds and length must be at least 1.')
-  count = options.collectors
-  rates = {1: [], count: []}
-  for _ in range(options.rounds):
-    for number in rates:
-      rates[number].append(rate(options, number))
-      command.say(f'{number} collectors: {rates[number][-1]:.2f} episodes/s')
-  yield '| collectors | episodes/s | of N times one |'
-  yield '|---|---|---|'
-  one = np.median(rates[1])
-  for number, values in rates.items():
-    yield (
-        f'| {number} | {np.median(values):.2f} ({min(values):.2f} to '
-        f'{max(values):.2f}) | {np.median(values) / number / one:.2f} |')
-  pairs = np.array(rates[count]) / np.array(rates[1]) / count
-  yield f'Efficiency, median of {len(pairs)} pairs: {np.median(pairs):.3f}'
+  yield from efficiency(options)
   if options.steps:
     yield from lag(options)
+
+
+def efficiency(options: configlib.Config) -> Iterator[str]:
+  """Yields episodes per second of N collectors, and of one.
+
+  Both fleets are there all the time; one of them is at work.
+  """
+  from dreamerv2_tf.run import cluster
+  count = options.collectors
+  names = ['1', str(count)]
+  rates = []
+  with cluster.connected(options.address, count + 1):
+    with Source(options, 1) as one, Source(options, count) as many:
+      for _ in range(options.rounds):
+        rates.append([one.rate(), many.rate()])
+        command.say(' and '.join(
+            f'{x:.3f}' for x in rates[-1]) + f' episodes/s of 1 and {count}')
+  rates = np.array(rates)
+  ideal = 1e3 / options.step_ms / options.length
+  yield '| collectors | episodes/s | of what sleep alone allows |'
+  yield '|---|---|---|'
+  for name, values in zip(names, rates.T):
+    yield (
+        f'| {name} | {np.median(values):.3f} ({min(values):.3f} to '
+        f'{max(values):.3f}) | {np.median(values) / int(name) / ideal:.2f} |')
+  pairs = rates[:, 1] / rates[:, 0] / count
+  yield (
+      f'Efficiency, median of {len(pairs)} pairs: {np.median(pairs):.3f} '
+      f'({pairs.min():.3f} to {pairs.max():.3f})')
 
 
 def settings(options: configlib.Config, number: int) -> configlib.Config:
@@ -108,32 +123,54 @@ def make_factory(
   return make
 
 
-def rate(options: configlib.Config, number: int) -> float:
-  """Returns episodes per second of so many collectors, all at work.
+class Source:
+  """Collectors with a policy of the debug preset, whose weights stay."""
 
-  Their policy is that of the debug preset, with weights that stay.
-  """
-  from dreamerv2_tf import startup
-  from dreamerv2_tf.run import fleet as fleetlib
-  config = settings(options, number)
-  with fleetlib.Fleet(
-      config, make_factory(options, config),
-      **config.taken_by(fleetlib.Fleet)) as fleet:
+  def __init__(self, options: configlib.Config, number: int):
+    """Starts so many; waits until all have handed over an episode."""
+    from dreamerv2_tf import startup
+    from dreamerv2_tf.run import fleet
+    self._seconds = options.seconds
+    config = settings(options, number)
+    self._done = [0] * number
+    self._fleet = fleet.Fleet(
+        config, make_factory(options, config), **config.taken_by(fleet.Fleet))
     startup.import_tensorflow()
     from dreamerv2_tf.agent import Agent
-    agent = Agent(config, fleet.obs_space, fleet.act_space)
-    done = [0] * number
-    fleet.prepare(list(agent.obs_space), lambda index: [done[index]])
-    fleet.direct('agent', 'train', 0, agent.policy.weights())
-    def take():
-      if taken := fleet.take(0.5):
-        done[taken[0]] += 1
-    while min(done) < 2:  # All have their policy.
-      take()
-    began, before = time.monotonic(), sum(done)
-    while time.monotonic() < began + options.seconds:
-      take()
-    return (sum(done) - before) / (time.monotonic() - began)
+    agent = Agent(config, self._fleet.obs_space, self._fleet.act_space)
+    self._fleet.prepare(list(agent.obs_space), lambda i: [self._done[i]])
+    self._fleet.direct('agent', 'train', 0, agent.policy.weights())
+    self._wait_for_all(1)
+
+  def __enter__(self) -> 'Source':
+    return self
+
+  def __exit__(self, *exc_info) -> None:
+    self._fleet.close()
+
+  def rate(self) -> float:
+    """Returns episodes per second, the sum over the collectors.
+
+    Each is measured from one of its episodes to another, so that none counts
+    in part. Those that had ended while nobody asked are left out.
+    """
+    self._wait_for_all(3)  # Two calls may have waited.
+    times = [[] for _ in self._done]
+    until = time.monotonic() + self._seconds
+    while time.monotonic() < until or min(map(len, times)) < 2:
+      if taken := self._take():
+        times[taken[0]].append(time.monotonic())
+    return sum((len(x) - 1) / (x[-1] - x[0]) for x in times)
+
+  def _wait_for_all(self, count):
+    done = list(self._done)
+    while any(x < y + count for x, y in zip(self._done, done)):
+      self._take()
+
+  def _take(self):
+    if taken := self._fleet.take(0.5):
+      self._done[taken[0]] += 1
+    return taken
 
 
 def lag(options: configlib.Config) -> Iterator[str]:

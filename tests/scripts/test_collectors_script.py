@@ -24,7 +24,7 @@ def test_two_collectors_are_measured_against_twice_one():
   assert result.returncode == 0, (result.stdout, result.stderr)
   table = [x.split('|') for x in result.stdout.splitlines() if x[:1] == '|']
   assert [row[1].strip() for row in table[2:]] == ['1', '2']
-  assert float(table[2][3]) == 1 and 0 < float(table[3][3]) < 1.5
+  assert all(0 < float(row[3]) < 1.01 for row in table[2:])
   assert re.search(r'\nEfficiency, median of 2 pairs: [01]\.\d', result.stdout)
   mean, largest = map(float, re.search(
       r'policy_lag ([\d.]+), policy_lag_max (\d+) gradient steps; sync_every 10'
