@@ -59,8 +59,8 @@ def trial_settings(config: Config, folder: pathlib.Path) -> Config:
   return config.update({
       'logdir': str(folder), 'steps': NEVER, 'prefill': NEVER, 'pretrain': 0,
       'log_every': 0, 'eval_every': 0, 'checkpoint_every': NEVER,
-      'profile': '', 'replay.ongoing': True, 'replay.minlen': 1,
-      'replay.maxlen': 0})
+      'profile': '', 'collectors': 0, 'replay.ongoing': True,
+      'replay.minlen': 1, 'replay.maxlen': 0})
 
 
 def assemble(

@@ -174,7 +174,6 @@ TABLE = [
          'the start.'),
         ('env_outside', 'count', 'Rows outside of their space, since the '
          'start.'),
-        ('collectors', 'count', 'Collectors at work.'),
         ('collector_failures', 'count', 'Collectors that died, hung or handed '
          'over what is no episode and were replaced, since the start.'),
         ('collector_repeats', 'count', 'Episodes that a collector handed over '
@@ -191,7 +190,8 @@ TABLE = [
         ('<train,eval>_total_episodes', 'episodes', 'Ever stored.'),
         ('<train,eval>_loaded_steps', 'steps', 'Still in replay.'),
         ('<train,eval>_loaded_episodes', 'episodes', 'Still in replay.'),
-        ('eval_eps', 'episodes', 'Of an evaluation.')),
+        ('eval_eps', 'episodes', 'Of an evaluation.'),
+        ('collectors', 'count', 'Collectors at work.')),
 ]
 
 PICTURES = [

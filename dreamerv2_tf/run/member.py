@@ -118,7 +118,7 @@ class Member:
       self._calls.remove(reference)
       answer = self._get(reference)
       if isinstance(answer, dict) and isinstance(answer.get('episodes'), list):
-        self._since = time.monotonic()
+        self.steps, self._since = answer.get('steps', 0), time.monotonic()
         self._counts = {key: answer.get(key, 0) for key in COUNTS}
         answers.append(answer)
       elif answer is not None:

@@ -89,7 +89,7 @@ class Actor:
     Returns:
       `episodes`, each with `worker`, `index`, `arrays` {key: [rows, ...]} and
       `versions` [steps]; `failures`, `dropped` and `outside` of the pool;
-      `notes`, what was logged; or `error`, its class and message.
+      `steps`; `notes`, what was logged; or `error`, its class and message.
     """
     def run():
       self._build()
@@ -122,6 +122,7 @@ class Actor:
       result |= {
           key: getattr(self._pool, key)
           for key in ('failures', 'dropped', 'outside')}
+    result['steps'] = self.steps()
     result['episodes'], self._done = self._done, []
     result['notes'] = [self._notes.popleft() for _ in range(len(self._notes))]
     return result

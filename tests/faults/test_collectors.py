@@ -112,6 +112,7 @@ def test_a_killed_collector_is_replaced_and_goes_on(cluster, caplog):
 
 @pytest.mark.fault(56)
 @pytest.mark.fault(59)
+@pytest.mark.minutes
 def test_a_run_with_a_killed_collector_then_a_killed_learner(
     cluster, launcher, tmp_path):
   logdir = tmp_path / 'run'
@@ -169,6 +170,7 @@ def test_a_lost_machine_leaves_the_others_at_work(cluster, caplog):
 
 
 @pytest.mark.fault(57)
+@pytest.mark.minutes
 def test_too_few_collectors_save_and_end_the_run(cluster, launcher, tmp_path):
   logdir = tmp_path / 'run'
   flags = run_of(
@@ -189,14 +191,13 @@ def test_too_few_collectors_save_and_end_the_run(cluster, launcher, tmp_path):
 
 @pytest.mark.fault(58)
 def test_a_collector_that_hangs_is_replaced(cluster, caplog):
-  with start(cluster, collector_timeout=1, env_timeout=2) as fleet:
-    take(fleet, 2)
+  with start(cluster, collector_timeout=8, env_timeout=2) as fleet:
+    take(fleet, 2, until=lambda: min(fleet.next) > 0)
     os.kill(pids(fleet)[1], signal.SIGSTOP)
-    take(fleet, 1, until=lambda: fleet.lost)
-    assert 'Collector 1: It made no step within 3 s.' in caplog.text
+    take(fleet, 1, until=lambda: fleet._members[1].lost)
+    assert 'Collector 1: It made no step within 10 s.' in caplog.text
     expected = fleet.next[1]
     take(fleet, 1, until=lambda: fleet.next[1] > expected)
-    assert fleet.up == 2
 
 
 class Liar(Actor):
@@ -254,6 +255,7 @@ def descendants(pid):
   return found
 
 
+@pytest.mark.minutes
 def test_a_stopped_run_goes_on(cluster, launcher, tmp_path):
   logdir = tmp_path / 'run'
   flags = run_of(cluster, '--env.config.seconds', 0.01, '--eval_every', 90)
@@ -277,6 +279,7 @@ def test_a_stopped_run_goes_on(cluster, launcher, tmp_path):
   assert len(set(seeds)) == len(seeds)
 
 
+@pytest.mark.minutes
 def test_environments_that_can_not_be_built_begin_no_run(cluster, tmp_path):
   for task, status, text in [
       ('gym_toys:Nothing-v0', 2, 'is not a known task'),
@@ -289,7 +292,6 @@ def test_environments_that_can_not_be_built_begin_no_run(cluster, tmp_path):
 
 @pytest.mark.parametrize('flags, status, text', [
     (['--ray.address', '127.0.0.1:1'], 4, 'No Ray cluster answers at ray.ad'),
-    (['--ray.address', 'auto'], 4, 'No Ray cluster answers at ray.address au'),
     (['--ray.address', 'nowhere'], 2, 'must be auto, local or HOST:PORT'),
     (['--ray.address', 'ray://host:1'], 2, 'must be auto, local or HOST:PORT'),
     (['--min_collectors', '3'], 2, 'must be at most collectors (2) but is 3'),
@@ -302,6 +304,19 @@ def test_wrong_settings_create_nothing(flags, status, text, tmp_path, capsys):
     assert runs.here(
         tmp_path / 'run', *runs.TOY, '--collectors', 2, *flags) == status
   assert text in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
+
+
+def test_no_cluster_on_this_machine_is_told(tmp_path, capsys, monkeypatch):
+  def init(**options):
+    assert options['address'] == 'auto'
+    raise ConnectionError('Could not find any running Ray instance.')
+  monkeypatch.setattr(clusterlib.ray, 'init', init)
+  assert runs.here(
+      tmp_path / 'run', *runs.TOY, '--collectors', 2, '--ray.address',
+      'auto') == 4
+  err = capsys.readouterr().err
+  assert 'No Ray cluster answers at ray.address auto: ConnectionError' in err
   assert not (tmp_path / 'run').exists()
 
 
