@@ -66,7 +66,7 @@ def compare(settings, discrete, steps):
       'metrics': worst, 'weights': difference(*weights),
       'moments': difference(*map(moments, agents)),
       'state': difference(*states), 'moved': difference(start, weights[0]),
-      'calls': [int(agent.train_calls) for agent in agents]}
+      'calls': [int(agent.train_calls.numpy()) for agent in agents]}
 
 
 def stop(settings, discrete, steps):
@@ -85,7 +85,7 @@ def stop(settings, discrete, steps):
       [x.numpy() for x in variable.values]
       for variable in agent.named_variables().values()]
   return {
-      'error': error, 'calls': int(agent.train_calls),
+      'error': error, 'calls': int(agent.train_calls.numpy()),
       'changed': difference(before, agent.get_weights()),
       'apart': max(float(np.abs(a - b).max()) for a, b in copies),
       'most': _refused()}

@@ -46,9 +46,9 @@ def main(folder, steps, fault):
       pathlib.Path(folder).glob('0*')) else None
   if record:
     checkpoints.restore(record, agent)
-  replicas.check_same(int(agent.train_calls), agent.get_weights())
+  replicas.check_same(int(agent.train_calls.numpy()), agent.get_weights())
   with Stop() as stop:
-    for step in range(int(agent.train_calls), steps):
+    for step in range(int(agent.train_calls.numpy()), steps):
       mine = fault if index and step == AT else ''
       if mine in SIGNALS:
         os.kill(os.getpid(), SIGNALS[mine])
@@ -62,10 +62,10 @@ def main(folder, steps, fault):
         save(checkpoints, agent, step + 1)
     if replicas.agree(bool(stop.asked())):
       if not index:
-        save(checkpoints, agent, int(agent.train_calls))
+        save(checkpoints, agent, int(agent.train_calls.numpy()))
       raise errors.interrupted(
-          stop.asked() or signal.SIGTERM, f'at {int(agent.train_calls)}.')
-  print(int(agent.train_calls), digest(agent), flush=True)
+          stop.asked() or signal.SIGTERM, f'at {int(agent.train_calls.numpy())}.')
+  print(int(agent.train_calls.numpy()), digest(agent), flush=True)
 
 
 if __name__ == '__main__':
