@@ -171,7 +171,7 @@ class Agent(tfutils.Module):
       what = error.message.split(' : ')[0].strip().split()[-1]
       raise NonFiniteError(
           f'{what}: NaN or infinite in gradient step '
-          f'{int(self.train_calls) + 1}; the weights before it are on disk. '
+          f'{self.train_calls.numpy() + 1}; the weights before it are on disk. '
           'Lower the learning rates or use precision 32.') from error
 
   def report(

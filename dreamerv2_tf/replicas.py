@@ -36,6 +36,7 @@ class Replicas:
 
   def __init__(self, strategy: tf.distribute.Strategy):
     self.strategy = strategy
+    self._gathering = None
 
   @classmethod
   def here(cls, count: int) -> 'Replicas | None':
@@ -59,6 +60,28 @@ class Replicas:
     names = [device.name for device in devices[:count]]
     ops = tf.distribute.ReductionToOneDevice() if kind == 'CPU' else None
     return cls(tf.distribute.MirroredStrategy(names, cross_device_ops=ops))
+
+  @classmethod
+  def workers(cls, timeout: float = 60.0) -> 'Replicas':
+    """Joins the processes that the variable TF_CONFIG names.
+
+    Call it before anything else of TensorFlow.
+
+    Args:
+      timeout: seconds after which a silent process counts as gone.
+
+    Raises:
+      ConfigError: TF_CONFIG names no other process.
+    """
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    if len(resolver.cluster_spec().as_dict().get('worker', ())) < 2:
+      raise ConfigError(
+          'TF_CONFIG must name at least two workers, as in {"cluster": '
+          '{"worker": ["host:port", "host:port"]}, "task": {"type": "worker", '
+          '"index": 0}}.')
+    return cls(tf.distribute.MultiWorkerMirroredStrategy(
+        resolver, tf.distribute.experimental.CommunicationOptions(
+            timeout_seconds=timeout)))
 
   @property
   def count(self) -> int:
@@ -133,19 +156,32 @@ class Replicas:
       digest.update(np.ascontiguousarray(weights[path]).tobytes())
     mine = tf.constant([
         step, *np.frombuffer(digest.digest()[:16], np.int64)], tf.int64)
-    @tf.function(autograph=False)
-    def gather():
-      return self.strategy.run(
-          lambda: tf.distribute.get_replica_context().all_gather(
-              mine[None], 0))
     with _lost():
-      rows = self.strategy.experimental_local_results(gather())[0].numpy()
+      rows = self._gather(mine)
     if (rows != rows[0]).any():
       steps = ', '.join(str(x) for x in rows[:, 0])
       raise StateError(
           f'The replicas begin with different states: gradient steps {steps}'
           + ', and other weights' * (len({*rows[:, 0]}) == 1)
           + '. Give all of them the same checkpoint.')
+
+  def agree(self, flag: bool) -> bool:
+    """Returns whether any process says so; all get the same answer.
+
+    Raises:
+      Interrupted: another process is gone.
+    """
+    with _lost():
+      return bool(self._gather(tf.constant([int(flag)], tf.int64)).any())
+
+  def _gather(self, mine):
+    """Returns the vectors of all replicas, [replicas, n]."""
+    if self._gathering is None:
+      self._gathering = tf.function(lambda x: self.strategy.run(
+          lambda x: tf.distribute.get_replica_context().all_gather(
+              x[None], 0), (x,)), autograph=False)
+    return self.strategy.experimental_local_results(
+        self._gathering(mine))[0].numpy()
 
   def _divided(self, tree):
     """Gives each replica of this process its rows."""

@@ -19,7 +19,7 @@ log = logging.getLogger('dreamerv2_tf')
 
 def trained(p: 'Parts') -> int:
   """Returns the number of gradient steps so far."""
-  return int(p.agent.train_calls)
+  return int(p.agent.train_calls.numpy())
 
 
 def log_training(p: 'Parts') -> None:

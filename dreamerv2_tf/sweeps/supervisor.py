@@ -58,6 +58,13 @@ class Job:
     return pathlib.Path(self.place, FOLDER, self.name + ending)
 
 
+def command(job: Job) -> list[str]:
+  """Returns the command of a trial."""
+  return [
+      sys.executable, '-m', __package__.partition('.')[0], 'train',
+      *job.arguments, '--logdir', str(job.folder)]
+
+
 def record(job: Job) -> dict[str, Any]:
   """Returns what is known of a trial.
 
@@ -181,9 +188,7 @@ class Supervisor:
     job.file('.stopped').unlink(missing_ok=True)
     with job.file('.log').open('ab') as log:
       self._process = subprocess.Popen(
-          [sys.executable, child.__file__, str(os.getpid()), sys.executable,
-           '-m', __package__.partition('.')[0], 'train', *job.arguments,
-           '--logdir', str(job.folder)],
+          [sys.executable, child.__file__, str(os.getpid()), *command(job)],
           # A session of its own: Ctrl-C reaches us, and we ask it to stop.
           stdin=subprocess.DEVNULL, stdout=log, stderr=log,
           start_new_session=True)
