@@ -42,12 +42,12 @@ def make(
     EnvError: the emulator is not installed or fails.
   """
   names = games()
+  if name not in names and name in atari.games():
+    raise lacks(f'atari_{name}', names)
   own = atari.make(
       name, config, scale=scale, action_repeat=action_repeat,
       time_limit=time_limit, size=size, noops=noops, life_done=life_done,
       **options)
-  if name not in names:
-    raise lacks(own.name, names)
   if noops < 1:
     raise fixed('atari_noops', noops, 'at least 1')
   plain: Any = own._env
@@ -85,7 +85,7 @@ def games() -> dict[str, str]:
 
 def emulator_seed(seed: int) -> int:
   """Returns the seed that ale_py gives the emulator in a reset, int32."""
-  return int(np.random.SeedSequence(seed).generate_state(2)[1:].view(np.int32))
+  return int(np.random.SeedSequence(seed).generate_state(2).view(np.int32)[1])
 
 
 class Game(Instances):

@@ -14,10 +14,11 @@ from .instances import Instances, check_config, fixed, known, lacks, like
 CLASSIC = (
     'Acrobot-v1', 'CartPole-v0', 'CartPole-v1', 'MountainCar-v0',
     'MountainCarContinuous-v0', 'Pendulum-v1')
-# Gymnasium's v4 of Pusher does not run with the MuJoCo of today.
+# In v4, EnvPool's humanoids feel no forces from outside, and Gymnasium's Pusher
+# does not run with the MuJoCo of today.
 MUJOCO = tuple(f'{body}-v{version}' for body, versions in {
     'Ant': (4, 5), 'HalfCheetah': (4, 5), 'Hopper': (4, 5),
-    'Humanoid': (4, 5), 'HumanoidStandup': (4, 5),
+    'Humanoid': (5,), 'HumanoidStandup': (5,),
     'InvertedDoublePendulum': (4, 5), 'InvertedPendulum': (4, 5),
     'Pusher': (5,), 'Reacher': (4, 5), 'Swimmer': (4, 5),
     'Walker2d': (4, 5)}.items() for version in versions)
