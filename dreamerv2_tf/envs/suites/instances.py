@@ -100,8 +100,9 @@ class Instances(gym.Env):
 
   def _observe(self, obs, info):
     """Returns what is observed, without the axis of instances."""
-    if isinstance(obs, Mapping):
-      return {key: value[0] for key, value in obs.items()}
+    if isinstance(self.observation_space, gym.spaces.Dict):
+      # EnvPool gives some tasks what only others of their domain observe.
+      return {key: obs[key][0] for key in self.observation_space}
     return obs[0]
 
   def _over(self, info):
