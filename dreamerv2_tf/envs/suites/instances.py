@@ -74,7 +74,8 @@ class Instances(gym.Env):
       seed = int(self.np_random.integers(2 ** 31))
     self._pool = envpool.make_gymnasium(
         self._name, seed=self._seeds(seed), **self._settings)
-    self._kind = self._pool.action_space.dtype
+    if self._kind is None:
+      self._kind = self._pool.action_space.dtype
     self._steps = 0
     obs, info = self._pool.reset()
     return self._observe(obs, info), {}
