@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import results_names as names
 
 from dreamerv2_tf import config as configlib
-from dreamerv2_tf import files, flags, original, schema, yamlfile
+from dreamerv2_tf import envs, files, flags, original, schema, yamlfile
 from dreamerv2_tf.config import Config
 from dreamerv2_tf.curves import metrics, runs
 from dreamerv2_tf.curves import names as naming
@@ -216,7 +216,8 @@ def _training(folder, config):
   """Returns what is known of how a run of ours was trained, and `history`."""
   record = _object(folder / 'run.json')
   history = record['history']
-  simulators = [x.get('simulator') or config.env.simulator for x in history]
+  usual = envs.simulator(config.task, config.env) or ''
+  simulators = [x.get('simulator') or usual for x in history]
   curve, seconds, inclusive = times(metrics.read(folder / metrics.NAME).rows)
   stored = dict(yamlfile.leaves(yamlfile.read(folder / 'config.yaml')))
   return {

@@ -28,6 +28,9 @@ from dreamerv2_tf.config import Config
 from dreamerv2_tf.errors import ConfigError, StateError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+OWN_SIMULATORS = {
+    'highway': 'highway-env', 'atari': 'ale-py', 'dmc': 'dm_control',
+    'gym': 'Gymnasium'}
 SCENARIOS, EPISODES = 10_000, 100  # Of `dreamerv2 eval`.
 FLAGS = {
     'logdir': ('', 'Folder of the run.'),
@@ -345,8 +348,10 @@ def _words(argv):
 
 
 def _evaluator(config):
-  """Returns what simulates evaluations: always highway-env, of highways."""
-  return 'highway-env' if envs.simulator(config.task, config.env) else None
+  """Returns what simulates evaluations where it can be another than trained."""
+  if not envs.simulator(config.task, config.env):
+    return None
+  return OWN_SIMULATORS[config.task.partition('_')[0]]
 
 
 def _commit():

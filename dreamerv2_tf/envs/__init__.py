@@ -42,8 +42,8 @@ def make(
     atari_grayscale, atari_noops, atari_sticky, atari_full_actions,
       atari_life_done, atari_ram: see `suites.atari.make`.
     minatar_partial: see `suites.minatar.make`.
-    mode: 'train', or 'eval', which never takes another simulator than
-      highway-env, and always has the rewards of Crafter.
+    mode: 'train', or 'eval', which always takes the suite's own simulator,
+      and has the rewards of Crafter.
     render: collect frames, see Env.
     smooth: at least 15 frames a second in highway.
     probe: only its spaces are needed; what can not be done beside TensorFlow
@@ -116,13 +116,19 @@ def check(plain: Any) -> None:
 
 
 def simulator(task: str, env: Mapping[str, Any]) -> str | None:
-  """Returns what simulates the training: its setting, None outside highway.
+  """Returns what simulates the training.
 
   Args:
     task: see `make`.
     env: simulator, see `make`.
+
+  Returns:
+    highway-env or envpool; None for the own simulator of another suite.
   """
-  return env['simulator'] if task.startswith('highway_') else None
+  suite = task.partition('_')[0]
+  if suite == 'highway' or suite in ENVPOOL and env['simulator'] == 'envpool':
+    return env['simulator']
+  return None
 
 
 def _what_was_given(value):
@@ -192,5 +198,6 @@ def _check_task(task, suite, name):
 def _check_simulator(suite):
   if suite not in ENVPOOL:
     raise ConfigError(
-        "env.simulator is envpool, which is for the suite 'highway' alone, not "
-        f"for '{suite}'. Leave it at highway-env, which others ignore.")
+        f'env.simulator is envpool, which is for the suites '
+        f"{', '.join(ENVPOOL)}, not for '{suite}'. Leave it at highway-env, "
+        'with which each suite has its own simulator.')

@@ -47,10 +47,11 @@ ENVIRONMENT = {
         'learns best. A list has a factor for each place along the last axis, '
         'such as 1,15,2.5.', above=0, form='one or list', fixed=True),
     'env.simulator': Key(
-        str, 'What simulates the highway tasks in training: highway-env, or '
-        'envpool, the same worlds in C++, hundreds of times faster, of '
-        'highway-fast-v0 and highway-v0. Evaluations always run in '
-        'highway-env.', choices=('highway-env', 'envpool')),
+        str, 'What simulates training: highway-env, with which each other '
+        'suite has its own simulator too, or envpool. That has highway-fast-v0 '
+        'and highway-v0 hundreds of times faster, and many tasks of atari, dmc '
+        'and gym at no gain. Evaluations always run in the own simulator.',
+        choices=('highway-env', 'envpool')),
     'render_size': Key(
         int, 'Height and width of images of the suites atari, dmc, crafter '
         'and minatar, in pixels.', low=1, form='list', fixed=True),

@@ -13,11 +13,15 @@ when one of its tasks is made.
 from collections.abc import Callable
 
 from ..env import Env
-from . import atari, crafter, dmc, gym, highway, highway_envpool, minatar
+from . import (
+    atari, atari_envpool, crafter, dmc, dmc_envpool, gym, gym_envpool, highway,
+    highway_envpool, minatar)
 
 Make = Callable[..., Env]
 SUITES: dict[str, Make] = {
     'highway': highway.make, 'gym': gym.make, 'atari': atari.make,
     'dmc': dmc.make, 'crafter': crafter.make, 'minatar': minatar.make}
 # With env.simulator envpool.
-ENVPOOL: dict[str, Make] = {'highway': highway_envpool.make}
+ENVPOOL: dict[str, Make] = {
+    'highway': highway_envpool.make, 'gym': gym_envpool.make,
+    'atari': atari_envpool.make, 'dmc': dmc_envpool.make}

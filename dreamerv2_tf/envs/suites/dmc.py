@@ -89,7 +89,7 @@ def tasks() -> list[str]:
   Raises:
     ModuleNotFoundError: dm_control is not installed.
   """
-  with _renderer(not startup.holds_tensorflow()):
+  with renderer(not startup.holds_tensorflow()):
     from dm_control import manipulation, suite
     from dm_control.locomotion.examples import basic_rodent_2020
   vision = [x for x in manipulation.ALL if x.endswith('_vision')]
@@ -139,6 +139,11 @@ class Control(gym.Env):
         np.where(bounded, high, 1).astype(np.float32))
     self.metadata = {
         **self.metadata, 'render_fps': 1 / (env.control_timestep() * repeat)}
+
+  @property
+  def limit(self) -> float:
+    """Control steps after which the task ends an episode, or infinity."""
+    return self._env._step_limit
 
   def reset(
       self, *, seed: int | None = None,
@@ -203,7 +208,7 @@ def _check_process():
 
 
 @contextlib.contextmanager
-def _renderer(draws):
+def renderer(draws):
   """Chooses what draws, which is read while the modules are imported.
 
   They also ask to be shown all warnings that something is old; not of others.
@@ -225,7 +230,7 @@ def _renderer(draws):
 def _load(task, name, config, images, draws):
   """Makes an environment of dm_control."""
   try:
-    with _renderer(draws):
+    with renderer(draws):
       from dm_control import manipulation, suite
       from dm_control.locomotion.examples import basic_rodent_2020
     known = tasks()

@@ -210,7 +210,7 @@ def test_defaults_may_be_spelled_out():
 @pytest.mark.parametrize('task, text', [
     ('highway_roundabout-v0', "'highway_roundabout-v0' as highway-env does"),
     ('highway_highway-fst-v0', "Did you mean 'highway_highway-fast-v0'"),
-    ('gym_CartPole-v1', "for the suite 'highway' alone, not for 'gym'")])
+    ('minatar_seaquest', "highway, gym, atari, dmc, not for 'minatar'")])
 def test_other_tasks_are_refused(task, text):
   with pytest.raises(ConfigError, match=text):
     make(task=task)
@@ -283,7 +283,11 @@ def test_running_episodes_are_replayed_exactly():
 
 @pytest.mark.parametrize('task, simulator, want', [
     (FAST, 'envpool', 'envpool'), (FAST, 'highway-env', 'highway-env'),
-    ('gym_CartPole-v1', 'highway-env', None)])
+    ('gym_CartPole-v1', 'highway-env', None),
+    ('gym_CartPole-v1', 'envpool', 'envpool'),
+    ('atari_pong', 'envpool', 'envpool'),
+    ('dmc_walker_walk', 'envpool', 'envpool'),
+    ('crafter_reward', 'highway-env', None)])
 def test_what_simulates_the_training(task, simulator, want):
   env = config(simulator=simulator)['env']
   assert envs.simulator(task, env) == want
