@@ -43,7 +43,8 @@ def difference(one, other):
 def moments(agent):
   """The means and deviations of Adam: gradients of all steps."""
   return {
-      f'{i}': x.numpy() for i, x in enumerate(agent.world_model.model_opt.kept())
+      f'{i}': x.numpy()
+      for i, x in enumerate(agent.world_model.model_opt.kept())
       if x.dtype.is_floating}
 
 

@@ -64,7 +64,8 @@ def main(folder, steps, fault):
       if not index:
         save(checkpoints, agent, int(agent.train_calls.numpy()))
       raise errors.interrupted(
-          stop.asked() or signal.SIGTERM, f'at {int(agent.train_calls.numpy())}.')
+          stop.asked() or signal.SIGTERM,
+          f'at {int(agent.train_calls.numpy())}.')
   print(int(agent.train_calls.numpy()), digest(agent), flush=True)
 
 

@@ -209,12 +209,9 @@ def assemble(
       learner)
   random = RandomPolicy(pool.act_space, [config.seed, 2])
   datasets = Datasets(replays, config.dataset)
-  session = Session(
-      path, checkpoints, agent, progress, meta=meta_of(config, agent),
-      every=config.checkpoint_every, exact=exact and not config.collectors,
-      stop=stop,
-      finish=learner.finish,
-      saving=functools.partial(screen.during, 'saving'))
+  session = make_session(
+      config, path, checkpoints, agent, progress, learner, stop, screen,
+      exact and not config.collectors)
   session.stores = {
       'replay': replays['train'], 'eval_replay': replays['eval']}
   session.parts = {
@@ -227,6 +224,18 @@ def assemble(
       pool, agent, random, collector, learner, replays, datasets,
       make_evaluator(config, pool, factory, stop, session, screen), every,
       logger, outputs, screen, profile, session)
+
+
+def make_session(
+    config: Config, path: pathlib.Path, checkpoints: checkpoint.Checkpoints,
+    agent: Agent, progress: Progress, learner: Learner, stop: Stop,
+    screen: terminal.TerminalOutput, exact: bool) -> Session:
+  """Makes what saves and restores the state, of which it has nothing yet."""
+  return Session(
+      path, checkpoints, agent, progress, meta=meta_of(config, agent),
+      every=config.checkpoint_every, exact=exact, stop=stop,
+      finish=learner.finish,
+      saving=functools.partial(screen.during, 'saving'))
 
 
 def make_replays(

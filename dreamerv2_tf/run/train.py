@@ -67,8 +67,7 @@ def run(
       envs.make, config.task, **config.taken_by(envs.make))
   with rundir.RunDir(config.logdir, break_lock) as folder:
     config, diff = _changes(config, folder, fresh)
-    if source and not importing.check(source, folder.path):
-      source = ''
+    wanted = source and importing.check(source, folder.path)
     done = '' if callbacks else finished.complete(config, folder.path)
     if done:
       print(done, flush=True)
@@ -85,7 +84,7 @@ def run(
           from . import parts  # Imports TensorFlow: after the workers.
           with parts.make(
               config, pool, folder, stop, screen, factory=factory, diff=diff,
-              began=began, source=source) as made:
+              began=began, source=source * bool(wanted)) as made:
             train(made, events.Events(callbacks, made, make))
     except errors.Interrupted:
       raise

@@ -3,7 +3,7 @@
 Code: danijar/dreamerv2 common/envs.py, DMC.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 import contextlib
 import os
 from typing import Any
@@ -208,7 +208,7 @@ def _check_process():
 
 
 @contextlib.contextmanager
-def renderer(draws):
+def renderer(draws: bool) -> Iterator[None]:
   """Chooses what draws, which is read while the modules are imported.
 
   They also ask to be shown all warnings that something is old; not of others.
