@@ -57,17 +57,12 @@ def run(
     Interrupted: SIGINT or SIGTERM came; the state is saved.
   """
   began = time.monotonic()
-  if factory is None and config.task == environments.CUSTOM:
-    raise errors.ConfigError(
-        f'The run in {config.logdir} was begun by a Python program in an '
-        'environment without a name. Go on with dreamerv2_tf.train(env, '
-        'config).')
   original.refuse(config.logdir)
-  make = factory or functools.partial(
-      envs.make, config.task, **config.taken_by(envs.make))
+  make = _maker(config, factory)
   with rundir.RunDir(config.logdir, break_lock) as folder:
     config, diff = _changes(config, folder, fresh)
-    wanted = source and importing.check(source, folder.path)
+    if source and not importing.check(source, folder.path):
+      source = ''
     done = '' if callbacks else finished.complete(config, folder.path)
     if done:
       print(done, flush=True)
@@ -84,7 +79,7 @@ def run(
           from . import parts  # Imports TensorFlow: after the workers.
           with parts.make(
               config, pool, folder, stop, screen, factory=factory, diff=diff,
-              began=began, source=source * bool(wanted)) as made:
+              began=began, source=source) as made:
             train(made, events.Events(callbacks, made, make))
     except errors.Interrupted:
       raise
@@ -93,6 +88,17 @@ def run(
         folder.failure(
             errors.for_user(error), made and int(made.progress.step))
       raise
+
+
+def _maker(config, factory):
+  """Returns what makes one environment."""
+  if factory is None and config.task == environments.CUSTOM:
+    raise errors.ConfigError(
+        f'The run in {config.logdir} was begun by a Python program in an '
+        'environment without a name. Go on with dreamerv2_tf.train(env, '
+        'config).')
+  return factory or functools.partial(
+      envs.make, config.task, **config.taken_by(envs.make))
 
 
 def train(p: 'Parts', told: events.Events) -> None:
