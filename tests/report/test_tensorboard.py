@@ -101,7 +101,8 @@ def test_a_trial_has_the_name_of_its_folder_and_what_it_changes(tmp_path):
   experiment = hparams(got, EXPERIMENT_TAG).experiment
   assert [x.name.tag for x in experiment.metric_infos] == [
       '1 results/eval_return', '2 evaluation/eval_crash_rate',
-      '2 evaluation/eval_length', '6 speed/fps']
+      '2 evaluation/eval_success_rate', '2 evaluation/eval_length',
+      '6 speed/fps']
   listed = {x.name: x.differs for x in experiment.hparam_infos}
   assert listed == {
       'a': False, 'b': False, 'c.d': True, 'seed': True, 'task': True,
