@@ -14,8 +14,17 @@ from collections.abc import Callable
 
 from ..env import Env
 from . import (
-    atari, atari_envpool, crafter, dmc, dmc_envpool, gym, gym_envpool, highway,
-    highway_envpool, minatar)
+    atari,
+    atari_envpool,
+    crafter,
+    dmc,
+    dmc_envpool,
+    gym,
+    gym_envpool,
+    highway,
+    highway_envpool,
+    minatar,
+)
 
 Make = Callable[..., Env]
 SUITES: dict[str, Make] = {

@@ -3,7 +3,7 @@
 Code: danijar/dreamerv2 common/envs.py, DMC.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 import contextlib
 import os
 import sys
@@ -198,8 +198,12 @@ class Control(gym.Env):
 
 
 @contextlib.contextmanager
-def renderer(draws):
-  """Chooses what draws, which is read while the modules are imported."""
+def renderer(draws: bool) -> Iterator[None]:
+  """Chooses what draws, which is read while the modules are imported.
+
+  Args:
+    draws: something will be drawn.
+  """
   chosen = 'MUJOCO_GL' in os.environ
   display = {'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)
   if not chosen and not draws:
