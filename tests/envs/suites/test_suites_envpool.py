@@ -30,7 +30,7 @@ OWN = {
 RUNS = {
     'atari_pong': ['atari_small', '--time_limit', 12],
     'dmc_cartpole_balance': ['dmc_proprio', '--time_limit', 12],
-    'gym_CartPole-v1': ['small', '--time_limit', 12]}
+    'gym_CartPole-v1': ['small', '--envs', 1, '--time_limit', 12]}
 
 
 def make(task, simulator='envpool', mode='train'):
