@@ -212,6 +212,9 @@ def renderer(draws: bool) -> Iterator[None]:
   """Chooses what draws, which is read while the modules are imported.
 
   They also ask to be shown all warnings that something is old; not of others.
+
+  Args:
+    draws: something will be drawn.
   """
   chosen = 'MUJOCO_GL' in os.environ
   display = {'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)
