@@ -5,7 +5,7 @@ import functools
 
 import tensorflow as tf
 
-from . import lookahead, losses, rlmath, tfutils
+from . import lookahead, losses, replicas, rlmath, tfutils
 from .errors import ConfigError
 from .imagination import Dream
 from .nets import layers
@@ -128,7 +128,8 @@ class ActorCritic(tfutils.Module):
   def _update(self, world_model, start, is_terminal, reward_fn, seed):
     """Takes one gradient step of actor and critic in new dreams."""
     start, is_terminal = _draw(
-        (start, is_terminal), self._imag_starts, tf.random.fold_in(seed, 1))
+        (start, is_terminal), self._imag_starts // replicas.count(),
+        replicas.own(tf.random.fold_in(seed, 1)))
     with tf.GradientTape() as actor_tape:
       dream, metrics = self._dream(
           world_model, start, is_terminal, reward_fn, seed)

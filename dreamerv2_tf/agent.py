@@ -1,6 +1,7 @@
 """The agent: acts, learns and shows what it dreams."""
 
 from collections.abc import Callable, Mapping
+import contextlib
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +15,7 @@ from .errors import ConfigError, NonFiniteError, StorageError, plainly
 from .nets import layers
 from .nets.rssm import State
 from .policy import Policy, PolicyState
+from .replicas import Replicas
 from .world_model import WorldModel
 
 
@@ -39,7 +41,8 @@ class Agent(tfutils.Module):
       self, config: Config, obs_space: Mapping[str, gym.Space],
       act_space: Mapping[str, gym.Space],
       adapter: Callable[[Any], Mapping[str, np.ndarray]] | None = None,
-      actions: Callable[[np.ndarray], Any] | None = None):
+      actions: Callable[[np.ndarray], Any] | None = None,
+      replicas: Replicas | None = None):
     """Builds all networks.
 
     Args:
@@ -48,6 +51,7 @@ class Agent(tfutils.Module):
       act_space: `action` -> Discrete (actions are one-hot) or Box in -1 to 1.
       adapter: for `act`; maps a plain observation to the observation keys.
       actions: for `act`; maps an action, [A], to a plain one.
+      replicas: the devices that learn together; None: one.
 
     Raises:
       ConfigError: the configuration does not fit the spaces.
@@ -65,20 +69,29 @@ class Agent(tfutils.Module):
     self._dtype = tfutils.compute_dtype(config.precision)
     seed = int(config.seed)
     self._seed = seed % 2 ** 31  # Stateless seeds are int32.
+    self.jit_compile = str(config.jit).lower() == 'true' or None
+    if replicas:
+      replicas.check(config.dataset.batch, config.imag_starts)
+    with replicas.scope() if replicas else contextlib.nullcontext():
+      self._build(seed)
+    self.policy = self._make_policy()
+    self.train_function = tf.function(
+        self._train, jit_compile=self.jit_compile, autograph=False
+    ) if replicas is None else replicas.compiled(self._train, self.jit_compile)
+    self.report_function = tf.function(self._report, autograph=False)
+
+  def _build(self, seed):
+    """Makes all variables."""
+    config = self.config
     self.step = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.policy_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     self.train_calls = tf.Variable(0, trainable=False, dtype=tf.int64)
     init = layers.Init(np.random.default_rng([seed, 0]), self._dtype)
     self.world_model = WorldModel(
-        _observed(obs_space), self.action_dim, self.step, init,
+        _observed(self.obs_space), self.action_dim, self.step, init,
         **config.taken_by(WorldModel))
     self.actor_critic = self._make_actor_critic(init)
     self.explorer = self._make_explorer(init)
-    self.policy = self._make_policy()
-    self.jit_compile = str(config.jit).lower() == 'true' or None
-    self.train_function = tf.function(
-        self._train, jit_compile=self.jit_compile, autograph=False)
-    self.report_function = tf.function(self._report, autograph=False)
 
   @plainly
   def act(

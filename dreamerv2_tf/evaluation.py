@@ -252,16 +252,13 @@ def _scores(episodes, seed):
   each, summary = scores.table(episodes), scores.summarize(episodes)
   column = lambda name, dtype: (
       np.array(each[name], dtype) if name in each else None)
-  success = None
-  if 'log_success' in keys:
-    success = np.array([bool(ep['log_success'][-1] > 0) for ep in episodes])
   interval = summary['return_ci95']
   return Scores(
       returns=column('return', np.float64), lengths=column('length', np.int64),
-      crashed=column('crashed', bool), success=success,
+      crashed=column('crashed', bool), success=column('success', bool),
       speeds=column('speed', np.float64), seed=seed,
       mean=summary['return_mean'], std=summary['return_std'],
       interval=tuple(interval) if interval else None,
       crash_rate=summary['crash_rate'],
-      success_rate=None if success is None else float(success.mean()),
+      success_rate=summary.get('success_rate'),
       length=summary['length_mean'], speed=summary['speed_mean'])

@@ -3,7 +3,7 @@
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from . import rlmath, tfutils
+from . import replicas, rlmath, tfutils
 from .actor_critic import ActorCritic
 from .errors import ConfigError
 from .imagination import Dream
@@ -111,7 +111,8 @@ class Plan2Explore(Explorer):
       step: tf.Variable, init: layers.Init, *, expl_intr_scale: float,
       expl_extr_scale: float, expl_reward_norm: Settings, expl_opt: Settings,
       expl_head: Settings, disag_target: str, disag_log: bool,
-      disag_models: int, disag_offset: int, disag_action_cond: bool):
+      disag_models: int, disag_offset: int, disag_action_cond: bool,
+      disag_action_next: bool):
     """Builds the ensemble and its optimizer.
 
     Args:
@@ -127,9 +128,12 @@ class Plan2Explore(Explorer):
       disag_models: number of networks.
       disag_offset: steps ahead that they predict.
       disag_action_cond: they see the action.
+      disag_action_next: that which is taken in the state, as in the paper,
+        not that which led to it, as in the original.
 
     Raises:
-      ConfigError: unknown disag_target.
+      ConfigError: unknown disag_target, or the next action without a step
+        ahead.
     """
     super().__init__(
         actor_critic, expl_intr_scale=expl_intr_scale,
@@ -142,6 +146,11 @@ class Plan2Explore(Explorer):
     self._disag_log = disag_log
     self._disag_offset = disag_offset
     self._disag_action_cond = disag_action_cond
+    self._next = disag_action_cond and disag_action_next
+    if self._next and not disag_offset:
+      raise ConfigError(
+          'disag_action_next needs a disag_offset of at least 1 but it is 0: '
+          'what is predicted comes before the action.')
     rssm = world_model.rssm
     size = {
         'embed': world_model.encoder.dim, 'stoch': rssm.stoch_dim,
@@ -165,30 +174,47 @@ class Plan2Explore(Explorer):
         # The features begin with the flat stochastic state.
         'stoch': outputs.feat[..., :-outputs.post['deter'].shape[-1]],
     }[self._disag_target]
-    inputs = self._inputs(outputs.feat, data['action'])
     offset = self._disag_offset
+    feat, action = outputs.feat, data['action']
+    if self._next:
+      feat, action = feat[:, :-1], action[:, 1:]
+    inputs = self._inputs(feat, action)
     # Nothing predicts how the next episode in a row begins.
     first = tf.cast(data['is_first'], tf.float32)
     length = first.shape[1] - offset
     begun = tf.add_n([tf.zeros_like(first[:, :length])] + [
         first[:, i:i + length] for i in range(1, offset + 1)])
     known = tf.cast(begun == 0, tf.float32)
-    count = tf.maximum(tf.reduce_sum(known), 1)
-    if offset:
-      target, inputs = target[:, offset:], inputs[:, :-offset]
+    count = tf.maximum(replicas.total(known), 1)
+    target, inputs = target[:, offset:], inputs[:, :length]
     target = sg(tf.cast(target, tf.float32))
     with tf.GradientTape() as tape:
       loss = -tf.add_n([
-          tf.reduce_sum(known * net(sg(inputs)).log_prob(target)) / count
+          replicas.total(known * net(sg(inputs)).log_prob(target)) / count
           for net in self.networks])
     return self.opt(tape, loss)
 
   def _intrinsic(self, dream):
-    inputs = self._inputs(dream.feat, dream.action)
+    r"""Returns the disagreement that each state of a dream is paid for.
+
+        Actions:             a1    a2    a3     a_i leads to z_i.
+                            / \   / \   / \
+        States:          z0 -> z1 -> z2 -> z3
+        Original:       [r0]  [r1]  [r2]  [r3]  r_i of z_i and a_i
+        Next action:    (r1)  [r1]  [r2]  [r3]  r_i of z_(i-1) and a_i
+
+    With the next action, nobody knows what came before z0: it is paid as z1.
+    """
+    feat, action = dream.feat, dream.action
+    if self._next:
+      feat, action = feat[:-1], action[1:]
+    inputs = self._inputs(feat, action)
     preds = tf.stack([net(inputs).mode() for net in self.networks])
     disag = tf.reduce_mean(tf.math.reduce_std(preds, 0), -1)
     if self._disag_log:
       disag = tf.math.log(disag)
+    if self._next:
+      disag = tf.concat([disag[:1], disag], 0)
     return self.intr_rewnorm(disag)[0]
 
   def _inputs(self, feat, action):
@@ -246,7 +272,7 @@ class ModelLoss(Explorer):
     target = sg(losses[self._expl_model_loss])
     with tf.GradientTape() as tape:
       dist = self.head(sg(outputs.feat))
-      loss = -tf.reduce_mean(dist.log_prob(target))
+      loss = -replicas.mean(dist.log_prob(target))
     return self.opt(tape, loss)
 
   def _intrinsic(self, dream):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from . import tfutils
+from . import replicas, tfutils
 from .nets.rssm import EnsembleRSSM, State
 from .tfutils import flatten, sg, split
 
@@ -55,7 +55,7 @@ def rollout(
   def step(prev, seed):
     act_seed, step_seed = split(seed, 2)
     dist = policy(sg(rssm.get_feat(prev[0])))
-    action = stop(dist.sample(seed=act_seed))
+    action = stop(replicas.sample(dist, act_seed))
     state = rssm.img_step(prev[0], action, step_seed)
     return (
         tf.nest.map_structure(stop, state), action, dist.log_prob(action),

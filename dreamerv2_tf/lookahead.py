@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from . import tfutils
+from . import replicas, tfutils
 from .imagination import Dream
 from .nets.rssm import State
 from .tfutils import sg
@@ -81,7 +81,7 @@ def actor_loss(
   gap -= tf.reduce_sum(tf.exp(logs) * gap, 0)
   free = tf.where(gap < 0, logits > -LIMIT, logits < LIMIT)
   slope = sg(tf.where(free, gap, 0.0))
-  return -tf.reduce_mean(sg(weight) * tf.reduce_sum(slope * logits, 0))
+  return -replicas.mean(sg(weight) * tf.reduce_sum(slope * logits, 0))
 
 
 def loss(

@@ -32,7 +32,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from . import tfutils
+from . import replicas, tfutils
 from .errors import ConfigError
 from .tfutils import sg
 
@@ -63,7 +63,7 @@ def model_loss(
     loss: [], nats.
     losses: name -> [], nats; each term before its factor.
   """
-  losses = {'kl': kl, **{k: -tf.reduce_mean(v) for k, v in likes.items()}}
+  losses = {'kl': kl, **{k: -replicas.mean(v) for k, v in likes.items()}}
   loss = tf.add_n([
       tf.cast(scales.get(k, 1.0), tf.float32) * v for k, v in losses.items()])
   return loss, losses
@@ -107,8 +107,8 @@ def kl_loss(
   divergence = (lambda q, p: kl(p, q)) if forward else kl
   def clip(x):
     if free_avg:
-      return tf.maximum(tf.reduce_mean(x), free)
-    return tf.reduce_mean(tf.maximum(x, free))
+      return tf.maximum(replicas.mean(x), free)
+    return replicas.mean(tf.maximum(x, free))
   train_post = divergence(post, stop(prior))
   train_prior = divergence(stop(post), prior)
   loss = balance * clip(train_prior) + (1 - balance) * clip(train_post)
@@ -173,7 +173,7 @@ def critic_loss(
   Returns:
     [], nats.
   """
-  return -tf.reduce_mean(value.log_prob(sg(target)) * sg(weight))
+  return -replicas.mean(value.log_prob(sg(target)) * sg(weight))
 
 
 def actor_loss(
@@ -222,7 +222,7 @@ def actor_loss(
     terms.append((1 - mix) * (log_prob * sg(target - baseline)))
   if not _is_zero(ent_scale):
     terms.append(ent_scale * entropy)
-  return -tf.reduce_mean(sg(weight) * sum(terms[1:], terms[0]))
+  return -replicas.mean(sg(weight) * sum(terms[1:], terms[0]))
 
 
 def _is_zero(factor):

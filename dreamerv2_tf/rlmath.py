@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from . import tfutils
+from . import replicas, tfutils
 from .schema import read_schedule
 
 
@@ -68,15 +68,15 @@ class StreamNorm(tfutils.Module):
       outputs: [...], float32.
       metrics: mean and std before and after.
     """
-    mag = tf.cast(tf.reduce_mean(tf.abs(inputs)), tf.float64)
+    mag = tf.cast(replicas.mean(tf.abs(inputs)), tf.float64)
     mix = tf.constant(self._momentum, tf.float64)
     self.mag.assign(mix * self.mag + (1 - mix) * mag)
     outputs = self.transform(inputs)
     metrics = {
         'mean': tf.reduce_mean(inputs),
-        'std': tf.math.reduce_std(inputs),
+        'std': replicas.std(inputs),
         'normed_mean': tf.reduce_mean(outputs),
-        'normed_std': tf.math.reduce_std(outputs)}
+        'normed_std': replicas.std(outputs)}
     return outputs, metrics
 
   def transform(self, inputs: tf.Tensor) -> tf.Tensor:

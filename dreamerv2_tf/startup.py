@@ -84,6 +84,12 @@ def importing_tensorflow(
     raise errors.interrupted(stop(), 'during the start.')
 
 
+def holds_tensorflow() -> bool:
+  """Tells whether TensorFlow is in this process, or on its way."""
+  return 'tensorflow' in sys.modules or any(
+      thread.is_alive() for thread in _importing)
+
+
 def leave_if_importing(status: int, message: str) -> None:
   """Ends the process at once if TensorFlow is still being imported.
 

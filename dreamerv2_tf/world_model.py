@@ -6,7 +6,7 @@ from typing import NamedTuple
 import gymnasium as gym
 import tensorflow as tf
 
-from . import imagination, losses, tfutils
+from . import imagination, losses, replicas, tfutils
 from .errors import ConfigError
 from .imagination import Dream
 from .nets import layers
@@ -188,13 +188,13 @@ class WorldModel(tfutils.Module):
     later = lambda x: tf.concat([x[:, i:] for i in range(steps)], 1)
     weight = tf.concat([
         tf.cast(x, tf.float32) / tf.maximum(
-            tf.reduce_sum(tf.cast(x, tf.float32)), 1.0) for x in masks], 1)
+            replicas.total(tf.cast(x, tf.float32)), 1.0) for x in masks], 1)
     feat = tf.concat(feats, 1)
     result = {}
     for name in (x for x in self._overshooting['heads'] if x in self.heads):
       for key, dist in _by_key(name, self.heads[name](feat)).items():
         like = dist.log_prob(later(tf.cast(data[key], tf.float32)))
-        result[key] = -tf.reduce_sum(weight * like)
+        result[key] = -replicas.total(weight * like)
     return result
 
   def imagine(

@@ -49,6 +49,7 @@ METHODS = {
     'ppo': "PPO of Stable-Baselines3, settings of highway-env's example.",
 }
 SEEDED = ('random', *learners.LEARNERS)
+CONTINUOUS = ('random', 'ppo')  # Those that steer by numbers, too.
 
 FLAGS = {
     'outdir': ('~/logdir/baselines', 'Folder of the results.'),
@@ -57,11 +58,13 @@ FLAGS = {
         'end; 0: after --steps.'),
     'episodes': (100, 'Episodes of the final evaluation.'),
     'scenarios': (10_000, 'Seed of the first of them.'),
+    'gamma': (
+        0.0, 'Discount of methods that learn; 0: that of the example, 0.8.'),
     'fresh': (False, 'Run again what is finished.'),
 }
-KEYS = {  # Of the configuration, with the values of the presets.
+KEYS = {  # Of the configuration, with the values without --configs.
     'task': 'highway_highway-fast-v0', 'seed': 0, 'steps': 20_000, 'envs': 2,
-    'eval_every': 2500, 'eval_eps': 10,
+    'eval_every': 2500, 'eval_eps': 10, 'time_limit': 0,
 }
 PATIENCE = 600  # Seconds for a step with all that a planner simulates.
 
@@ -70,13 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the methods; returns the exit status, as the command does."""
   return command.main(
       argv, __doc__, FLAGS, _work, needs_words=True,
-      usage='usage: python scripts/baselines.py METHOD ... [--KEY VALUE] '
-      '[--env.config.KEY VALUE] ...',
+      usage='usage: python scripts/baselines.py METHOD ... [--configs PRESET] '
+      '[--KEY VALUE] [--env.config.KEY VALUE] ...',
       before=[
           'Methods:', *(helptext.entry(*x) for x in METHODS.items()), '',
           'Flags and their values if not given:'],
       after=[
-          '', 'Keys of `dreamerv2 --help`:',
+          '', 'Keys of `dreamerv2 --help`; --configs PRESET gives others, with '
+          'all that the', 'preset says of the environment:',
           *(f'  --{name} {value}' for name, value in KEYS.items())])
 
 
@@ -101,24 +105,24 @@ def parse(
   if not methods:
     raise ConfigError(f"Name at least one method: {', '.join(METHODS)}.")
   options, presets, words = configlib.parse(FLAGS, arguments[len(methods):])
-  if presets:
-    raise ConfigError("There are no presets here. Leave '--configs' out.")
   for name, least in ('episodes', 1), ('scenarios', 0), ('minutes', 0):
     if not least <= options[name] < math.inf:
       raise ConfigError(
           f"'{name}' must be at least {least} but is {options[name]}.")
+  if not 0 <= options.gamma <= 1:
+    raise ConfigError(f"'gamma' must lie in [0, 1] but is {options.gamma}.")
   overrides = []
   for chunk in flags.chunks(words):
     name, _ = flags.split(chunk)
-    if configlib.is_open(name):
+    if configlib.is_open(name) or name == 'time_limit':
       overrides += chunk
     elif name not in KEYS:
       raise ConfigError(
           f"Unknown key '{name}'.{suggest(name, [*FLAGS, *KEYS])} Known keys: "
           f"{', '.join([*FLAGS, *KEYS])}, and those below env.config.")
   base = Config(configlib.presets()['defaults']).update(
-      {**KEYS, 'env_timeout': PATIENCE})
-  return methods, options, configlib.resolve((), words, base), overrides
+      {**({} if presets else KEYS), 'env_timeout': PATIENCE})
+  return methods, options, configlib.resolve(presets, words, base), overrides
 
 
 def check(methods: Sequence[str], config: Config) -> dict[str, int]:
@@ -138,12 +142,14 @@ def check(methods: Sequence[str], config: Config) -> dict[str, int]:
   """
   env = environments.factory(config, ())()
   env.close()
-  if not isinstance(env.act_space['action'], gym.spaces.Discrete):
-    raise ConfigError(
-        f"The methods choose among discrete actions, but '{config.task}' has "
-        f"{env.act_space['action']}.")
-  names = scripts.action_names(env)
+  discrete = isinstance(env.act_space['action'], gym.spaces.Discrete)
+  names = scripts.action_names(env) if discrete else {}
   for method in methods:
+    if not discrete and method not in CONTINUOUS:
+      raise ConfigError(
+          f"'{method}' chooses among discrete actions, but '{config.task}' has "
+          f"{env.act_space['action']}. Methods for those: "
+          f"{', '.join(CONTINUOUS)}.")
     for name in scripts.SCRIPTS.get(method, ()):
       if name not in names:
         raise ConfigError(
@@ -152,10 +158,10 @@ def check(methods: Sequence[str], config: Config) -> dict[str, int]:
     if method in PLANNERS:
       planner.check(scripts.unwrapped(env), method, config.task)
     if method in learners.LEARNERS:
-      if 'vector' not in env.obs_space:
+      if any(len(x.shape) > 1 for x in env.adapter.spaces.values()):
         keys = envs.signature(env.adapter.spaces, {})
         raise ConfigError(
-            f"'{method}' learns from one vector, but '{config.task}' observes "
+            f"'{method}' learns from vectors, but '{config.task}' observes "
             f'{keys}.')
       try:
         learners.load()
@@ -178,6 +184,9 @@ def describe(method: str, options: Config, config: Config) -> dict[str, Any]:
       'steps': 0, 'minutes': 0.0, 'device': None,
       'episodes': options.episodes, 'scenarios': options.scenarios,
       'hyperparameters': {}}
+  wrapping = _wrapping(config)
+  if wrapping:
+    settings['wrapping'] = wrapping
   if method in learners.LEARNERS:
     ends = (
         f'{options.minutes:g} minutes' if options.minutes else
@@ -187,12 +196,26 @@ def describe(method: str, options: Config, config: Config) -> dict[str, Any]:
         'steps': 0 if options.minutes else config.steps,
         'eval_every': config.eval_every, 'eval_eps': config.eval_eps,
         'eval_scenarios': environments.EVAL_SEED, 'device': learners.DEVICE,
-        'hyperparameters': learners.LEARNERS[method]})
+        'hyperparameters': learners.settings(method, options.gamma)})
   elif method in PLANNERS:
     settings['hyperparameters'] = planner.settings(PLANNERS[method])
   elif method == 'simulator_planner':
     settings['hyperparameters'] = lookahead.SETTINGS
   return settings
+
+
+def _wrapping(config):
+  """Returns what is seen and done otherwise than by default, as JSON has it.
+
+  env.config stands by itself.
+  """
+  base = Config(configlib.presets()['defaults'])
+  usual, given = (
+      Config(x.taken_by(envs.make)).flat for x in (base, config))
+  return {
+      key: list(value) if isinstance(value, tuple) else value
+      for key, value in given.items()
+      if not key.startswith('env.config') and value != usual.get(key)}
 
 
 def locate(outdir: str, settings: Mapping[str, Any]) -> pathlib.Path:
@@ -213,7 +236,8 @@ def finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:
     record = files.parse_object(files.read(folder / 'record.json'))
   except (FileNotFoundError, ValueError):
     return False
-  diff = rundir.changed({key: record.get(key) for key in settings}, settings)
+  known = {*settings, 'wrapping'} & {*settings, *record}
+  diff = rundir.changed({key: record.get(key) for key in known}, settings)
   if diff:
     listing = '; '.join(
         f'{key} was {old!r}, is now {new!r}'

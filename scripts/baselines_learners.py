@@ -82,7 +82,9 @@ class Training(gym.Env):
     self._env = environments.factory(config, ())()
     self._seeds = config.seed, worker
     self._episodes = itertools.count()
-    self.observation_space = self._env.obs_space['vector']
+    spaces = [self._env.obs_space[key] for key in vectors(self._env.obs_space)]
+    self.observation_space = gym.spaces.Box(
+        -np.inf, np.inf, (sum(x.shape[0] for x in spaces),), np.float32)
     self.action_space = self._env.act_space['action']
 
   def reset(
@@ -91,20 +93,39 @@ class Training(gym.Env):
     """Begins the next episode, whatever the seed."""
     rng = np.random.default_rng([*self._seeds, next(self._episodes)])
     self.scenario = TRAIN_SEEDS + int(rng.integers(2 ** 30))
-    return self._env.reset(self.scenario)['vector'], {}
+    return join(self._env.reset(self.scenario)), {}
 
-  def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
-    """Takes the action of an index."""
-    one_hot = np.eye(self.action_space.n, dtype=np.float32)[int(action)]
-    row = self._env.step({'action': one_hot})
+  def step(
+      self, action: int | np.ndarray
+  ) -> tuple[np.ndarray, float, bool, bool, dict]:
+    """Takes the action of an index, or numbers from -1 to 1."""
+    if isinstance(self.action_space, gym.spaces.Discrete):
+      action = np.eye(self.action_space.n, dtype=np.float32)[int(action)]
+    row = self._env.step({'action': action})
     terminal = bool(row['is_terminal'])
     return (
-        row['vector'], float(row['reward']), terminal,
+        join(row), float(row['reward']), terminal,
         bool(row['is_last']) and not terminal, {})
 
   def close(self) -> None:
     """Closes the environment."""
     self._env.close()
+
+
+def vectors(rows: Mapping[str, Any]) -> list[str]:
+  """Returns the observation keys of rows, sorted; no images.
+
+  Args:
+    rows: key -> [...], or the spaces of these.
+  """
+  flags = 'action', 'reward', 'is_first', 'is_last', 'is_terminal'
+  return sorted(
+      key for key in rows if key not in flags and not key.startswith('log_'))
+
+
+def join(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+  """Returns the observations of rows in one, [..., n] float32."""
+  return np.concatenate([rows[key] for key in vectors(rows)], -1)
 
 
 class Clock:
@@ -143,14 +164,21 @@ def load() -> Any:
   return importlib.import_module('stable_baselines3')
 
 
+def settings(method: str, gamma: float) -> dict[str, Any]:
+  """Returns what a method learns with; gamma 0 is that of LEARNERS."""
+  found = dict(LEARNERS[method])
+  return {**found, 'gamma': gamma} if gamma else found
+
+
 def learn(
-    method: str, config: Config, limits: Limits,
+    method: str, config: Config, given: Mapping[str, Any], limits: Limits,
     assess: Callable[[int, float, Policy], Any]) -> Trained:
   """Trains on the environment of the task.
 
   Args:
     method: one of LEARNERS.
     config: the resolved configuration; also reads seed.
+    given: of `settings`.
     limits: PPO rounds steps up to whole rollouts (20,000 to 20,736).
     assess: called with steps and seconds so far and the greedy policy, every
       `limits.every` steps and at the end.
@@ -159,7 +187,7 @@ def learn(
     EnvError: the process of an environment died.
   """
   vec = load().common.vec_env
-  settings = dict(LEARNERS[method])
+  settings = dict(given)
   if method == 'dqn' and limits.seconds:
     # Else it would fade over a tenth of steps that never come.
     settings['exploration_fraction'] = EXPLORING / ENDLESS
@@ -221,10 +249,12 @@ def fit(
 
 def greedy(model: Any) -> Policy:
   """Returns the policy of a model of Stable-Baselines3 without exploration."""
-  one_hot = np.eye(model.action_space.n, dtype=np.float32)
+  space = model.action_space
 
   def policy(obs, state=None):
-    indices, _ = model.predict(obs['vector'], deterministic=True)
-    return {'action': one_hot[indices]}, state
+    actions, _ = model.predict(join(obs), deterministic=True)
+    if isinstance(space, gym.spaces.Discrete):
+      actions = np.eye(space.n, dtype=np.float32)[actions]
+    return {'action': actions}, state
 
   return policy

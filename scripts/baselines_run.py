@@ -26,7 +26,7 @@ PLANNERS = {  # Do they hedge?
 RESULTS = ('record.json', 'eval.json', 'metrics.jsonl')
 PARTIAL = 'partial.json'  # Episodes that are complete, if they are slow.
 # Keys that scores are made of.
-SCORED = 'reward', 'action', 'log_crashed', 'log_speed'
+SCORED = 'reward', 'action', 'log_crashed', 'log_success', 'log_speed'
 
 
 def run(
@@ -109,7 +109,8 @@ def prepare(
   if method in learners.LEARNERS:
     limits = learners.Limits(
         settings['steps'], 60 * settings['minutes'], config.eval_every)
-    return learners.learn(method, config, limits, assess)
+    return learners.learn(
+        method, config, settings['hyperparameters'], limits, assess)
   env = environments.factory(config, ())()
   env.close()
   if method == 'simulator_planner':
@@ -119,7 +120,7 @@ def prepare(
     policy = planner.Planner(lanes, PLANNERS[method])
   else:
     policy = scripts.scripted(
-        method, config, names, env.act_space['action'].n)
+        method, config, names, env.act_space['action'])
   return learners.Trained(0, 0.0, policy)
 
 
@@ -205,10 +206,11 @@ def _dump(path, content):
 
 def _sentence(folder, result, count):
   """Returns what is printed when a method is finished."""
-  crash = result['crash_rate']
+  crash, success = result['crash_rate'], result.get('success_rate')
   return (
       f"{folder.name}: return {result['return_mean']:.2f} +- "
       f"{result['return_std']:.2f}"
+      + ('' if success is None else f', success rate {100 * success:.0f} %')
       + ('' if crash is None else
          f", crash rate {100 * crash:.0f} %, {result['speed_mean']:.1f} m/s")
       + f', {count} episodes. Written to {folder}')

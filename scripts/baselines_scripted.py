@@ -21,15 +21,13 @@ SCRIPTS = {  # Actions of an episode; the last goes on.
 class Scripted:
   """Acts by the number of the episode and of the step in it alone."""
 
-  def __init__(self, choose: Callable[[int, int], int], count: int):
+  def __init__(self, choose: Callable[[int, int], np.ndarray]):
     """Begins with episode 0.
 
     Args:
-      choose: from (episode, step) to the index of an action.
-      count: number of actions.
+      choose: from (episode, step) to an action, [A] float32.
     """
     self._choose = choose
-    self._one_hot = np.eye(count, dtype=np.float32)
     self._episodes = itertools.count()
 
   def __call__(
@@ -43,27 +41,33 @@ class Scripted:
       episode, step = state[worker]
       state[worker] = (
           (next(self._episodes), 0) if first else (episode, step + 1))
-    indices = [self._choose(episode, step) for episode, step in state]
-    return {'action': self._one_hot[indices]}, state
+    actions = [self._choose(episode, step) for episode, step in state]
+    return {'action': np.stack(actions)}, state
 
 
 def scripted(
     method: str, config: Config, names: Mapping[str, int],
-    count: int) -> Scripted:
+    space: gym.Space) -> Scripted:
   """Returns the policy of a method that observes nothing.
 
   Args:
     method: random, or one of SCRIPTS.
     config: reads seed.
     names: of the actions, to their indices.
-    count: number of actions.
+    space: of the actions, Discrete or Box(-1, 1, (A,)).
   """
+  def draw(episode, step):
+    return np.random.default_rng([config.seed, episode, step])
+  if isinstance(space, gym.spaces.Box):
+    assert method == 'random', method
+    return Scripted(lambda *now: draw(*now).uniform(
+        -1, 1, space.shape).astype(np.float32))
+  one_hot = np.eye(space.n, dtype=np.float32)
   if method == 'random':
-    return Scripted(lambda episode, step: int(np.random.default_rng(
-        [config.seed, episode, step]).integers(count)), count)
+    return Scripted(lambda *now: one_hot[int(draw(*now).integers(space.n))])
   script = [names[name] for name in SCRIPTS[method]]
   return Scripted(
-      lambda episode, step: script[min(step, len(script) - 1)], count)
+      lambda episode, step: one_hot[script[min(step, len(script) - 1)]])
 
 
 def action_names(env: envs.Env) -> dict[str, int]:

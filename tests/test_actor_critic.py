@@ -345,6 +345,66 @@ def test_reinforce_gradient_by_hand():
       behavior.get_weights()['actor/out/out/bias'], -grad, rtol=1e-5)
 
 
+def still_actor(behavior, w, bias):
+  """Sets all weights to zero but the bias of the actor's output."""
+  behavior.set_weights({k: np.zeros_like(v) for k, v in w.items()} | {
+      'actor/out/out/bias': bias, 'rewnorm/mag': np.array(1.0)})
+
+
+@pytest.mark.parametrize('mix, step, share', [
+    (0.3, 0, 0.3), ('linear(0.1,0.9,200)', 50, 0.3), ('warmup(50,0.2)', 25, 0.1)
+])
+def test_mixed_gradient_of_discrete_actions_by_hand(mix, step, share):
+  # A bandit, over at once: reward 1 for action 0. Straight through the
+  # sample, its gradient is that of the probability of action 0.
+  bias = np.array([0.5, -0.2])
+  behavior, w = make(
+      True, imag_horizon=2, discount_lambda=1.0, actor_ent=0.0, step=step,
+      actor_grad='both', actor_grad_mix=mix, actor_opt=SGD, critic_opt=STILL)
+  still_actor(behavior, w, bias)
+  dreams = []
+
+  def reward(dream):
+    dreams.append(dream.action.numpy())
+    return dream.action[..., 0]
+
+  metrics = behavior.train(LineWorld(0.5), {}, None, reward, SEED)
+  first = dreams[0][1]
+  probs = np.exp(bias) / np.exp(bias).sum()
+  dynamics = probs[0] * (np.eye(2)[0] - probs)
+  reinforce = (first[:, :1] * (first - probs)).mean(0)
+  np.testing.assert_allclose(metrics['actor_grad_mix'], share, rtol=1e-6)
+  np.testing.assert_allclose(
+      behavior.get_weights()['actor/out/out/bias'] - bias,
+      share * dynamics + (1 - share) * reinforce, rtol=1e-5)
+
+
+def test_mixed_gradient_of_continuous_actions_by_hand():
+  # Reward: the sum of the action, so that its gradient is that of the mean.
+  # As in the original, the log-probability is that of a sample that moves
+  # with the mean: only how much lies within the bounds changes.
+  mix, bias = 0.3, np.array([0.3, -0.4])
+  behavior, w = make(
+      False, imag_horizon=2, discount_lambda=1.0, actor_ent=0.0,
+      actor_grad='both', actor_grad_mix=mix, actor_opt=SGD, critic_opt=STILL)
+  still_actor(behavior, w, bias)
+  dreams = []
+
+  def reward(dream):
+    dreams.append(dream.action.numpy().astype(np.float64))
+    return position(dream)
+
+  behavior.train(LineWorld(0.5), {}, None, reward, SEED)
+  action = dreams[0][1]
+  loc, scale, slope = np.tanh(bias), 1 + 0.1, 1 - np.tanh(bias) ** 2
+  moved = lambda e: reference.trunc_normal_logp(action + e, loc + e, scale)
+  score = (moved(1e-4) - moved(-1e-4)) / 2e-4
+  gain = action.sum(-1, keepdims=True)  # The critic says 0.
+  want = slope * (mix + (1 - mix) * (score * gain).mean(0))
+  np.testing.assert_allclose(
+      behavior.get_weights()['actor/out/out/bias'] - bias, want, rtol=1e-4)
+
+
 def test_training_touches_actor_and_critic_and_copies_the_critic():
   behavior, before = make(False)
   behavior.train(LineWorld(0.5), {}, None, position, SEED)

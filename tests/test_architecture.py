@@ -25,6 +25,7 @@ LAYERS = [
     ['envs'],
     ['data'],
     ['tfutils'],
+    ['replicas'],
     ['rlmath', 'losses'],
     ['nets'],
     ['imagination'],
@@ -37,6 +38,7 @@ LAYERS = [
     ['run'],
     ['dreams'],
     ['doctor'],
+    ['sweeps'],
     ['evaluation'],
     ['api'],
     ['commands'],
@@ -47,8 +49,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What learns is blind to where its data comes from and goes to.
 LEARNER = {
-    'tfutils', 'rlmath', 'losses', 'nets', 'imagination', 'world_model',
-    'lookahead', 'actor_critic', 'exploration', 'policy',
+    'tfutils', 'replicas', 'rlmath', 'losses', 'nets', 'imagination',
+    'world_model', 'lookahead', 'actor_critic', 'exploration', 'policy',
     'agent'}
 FORBIDDEN = {
     **dict.fromkeys(LEARNER, {'files', 'startup', 'report', 'envs', 'data'}),
@@ -58,7 +60,8 @@ FORBIDDEN = {
 NO_TENSORFLOW = {
     'errors', 'files', 'schema', 'yamlfile', 'startup', 'settings', 'presets',
     'flags', 'renames', 'config', 'helptext', 'pretrained', 'report', 'curves',
-    'paper', 'envs', 'data', 'commands', 'cli', '__init__', '__main__'}
+    'paper', 'envs', 'data', 'sweeps', 'commands', 'cli', '__init__',
+    '__main__'}
 # Of the package `run`, imported before the environments are started.
 BEFORE_WORKERS = {'train', 'evaluate', 'events', 'loading'}
 TENSORFLOW = {'tensorflow', 'tensorflow_probability', 'tf_keras', 'keras'}

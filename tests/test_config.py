@@ -9,7 +9,10 @@ from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.errors import ConfigError
 
 PRESETS = [
-    'defaults', 'highway', 'highway_kinematics', 'small', 'atari',
+    'defaults', 'highway', 'highway_kinematics', 'highway_base',
+    'highway_merge', 'highway_roundabout', 'highway_intersection',
+    'highway_exit', 'highway_racetrack', 'highway_parking', 'small', 'gym',
+    'atari',
     'atari_paper', 'atari_small', 'crafter', 'dmc_vision', 'dmc_proprio',
     'minatar', 'debug']
 

@@ -28,8 +28,8 @@ def make_outputs(model):
   return model.loss(make_batch(), None, SEED)[2]
 
 
-def make_dream():
-  rng = np.random.default_rng(2)
+def make_dream(seed=2):
+  rng = np.random.default_rng(seed)
   return builders.dream(
       feat=rng.normal(size=[4, 8, FEAT]), action=rng.normal(size=[4, 8, A]))
 
@@ -148,6 +148,115 @@ def test_intrinsic_rewards_are_normalised_once():
   want = predictions(
       w, np.concatenate([dream.feat, dream.action], -1)).std(0).mean(-1)
   np.testing.assert_allclose(got, 3 * want / want.mean(), rtol=1e-3)
+
+
+@pytest.mark.parametrize('offset', [1, 2])
+def test_the_next_action_is_that_which_leaves_the_state(offset):
+  behavior, w, model = make(
+      exploration.Plan2Explore, disag_models=3, disag_target='deter',
+      disag_offset=offset, disag_action_next=True, expl_opt=SGD | {'lr': 0.0})
+  batch, outputs, dream = make_batch(), make_outputs(model), make_dream()
+  metrics = behavior.train(model, outputs, batch, SEED)
+  logp = 0
+  for time in range(T - offset):  # What action[time + 1] leads to.
+    inputs = np.concatenate(
+        [outputs.feat[:, time], batch['action'][:, time + 1]], -1)
+    want = outputs.post['deter'][:, time + offset].numpy()
+    logp += reference.normal_logp(want, predictions(w, inputs)).sum(-1)
+  np.testing.assert_allclose(
+      metrics['expl_loss'], -(logp / (T - offset)).mean(1).sum(), rtol=1e-4)
+
+  got = intrinsic_reward(behavior, dream, model)
+  assert got.shape == (4, 8)
+  for time in range(1, 4):
+    want = predictions(w, np.concatenate(
+        [dream.feat[time - 1], dream.action[time]], -1)).std(0).mean(-1)
+    np.testing.assert_allclose(got[time], want, rtol=1e-3, atol=1e-4)
+  np.testing.assert_array_equal(got[0], got[1])
+
+
+def test_the_next_action_needs_a_step_and_to_be_seen():
+  with pytest.raises(ConfigError, match='disag_offset of at least 1'):
+    make(exploration.Plan2Explore, disag_action_next=True, disag_offset=0)
+  behavior, w, model = make(  # Without an action there is none to choose.
+      exploration.Plan2Explore, disag_models=3, disag_action_next=True,
+      disag_action_cond=False, expl_opt=SGD | {'lr': 0.0})
+  dream = make_dream()
+  np.testing.assert_allclose(
+      intrinsic_reward(behavior, dream, model),
+      predictions(w, dream.feat).std(0).mean(-1), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('cls', [
+    exploration.Plan2Explore, exploration.ModelLoss])
+def test_both_rewards_are_divided_by_running_magnitudes_of_their_own(cls):
+  norm = {'momentum': 0.75, 'scale': 2.0, 'eps': 0.1}
+  behavior, w, model = make(
+      cls, disag_models=3, disag_log=True, expl_opt=SGD | {'lr': 0.0},
+      expl_reward_norm=norm, expl_intr_scale=0.5, expl_extr_scale=-3.0)
+  model_weights = reference.scramble(model, 5)
+  magnitudes = np.ones(2)
+  for seed in range(3):
+    dream = make_dream(seed)
+    got = intrinsic_reward(behavior, dream, model)
+    inputs = np.concatenate([dream.feat, dream.action], -1)
+    intrinsic = (
+        reference.mlp(reference.part(w, 'head'), dream.feat)[..., 0]
+        if cls is exploration.ModelLoss
+        else np.log(predictions(w, inputs).std(0).mean(-1)))
+    extrinsic = reference.mlp(
+        reference.part(model_weights, 'heads/reward'), dream.feat)[..., 0]
+    rewards = np.stack([intrinsic, extrinsic])
+    # By what is large in absolute value, negative or not.
+    magnitudes = 0.75 * magnitudes + 0.25 * np.abs(rewards).mean((1, 2))
+    normed = 2 * rewards / (magnitudes + 0.1)[:, None, None]
+    np.testing.assert_allclose(
+        got, 0.5 * normed[0] - 3 * normed[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('scale, asked', [(0.0, False), (0.1, True)])
+def test_the_task_is_asked_only_if_its_reward_counts(scale, asked):
+  behavior, _, model = make(
+      exploration.Plan2Explore, disag_models=2, expl_extr_scale=scale,
+      expl_reward_norm={'momentum': 0.5})
+  intrinsic_reward(behavior, make_dream(), model)
+  assert (float(behavior.extr_rewnorm.mag) != 1) == asked
+  assert float(behavior.intr_rewnorm.mag) != 1
+
+
+def test_the_actor_critic_normalises_rewards_once_more():
+  """As in the original; both are off by default."""
+  off = {'momentum': 0.0, 'eps': 0.0}
+  behavior, _, model = make(
+      exploration.Plan2Explore, disag_models=2,
+      expl_reward_norm={'scale': 3.0, **off}, expl_intr_scale=0.5,
+      reward_norm={'scale': 7.0, **off})
+  metrics = behavior.train(model, make_outputs(model), make_batch(), SEED)
+  # Disagreement is never negative, so that its mean is its magnitude.
+  np.testing.assert_allclose(metrics['reward_mean'], 0.5 * 3, rtol=1e-4)
+  np.testing.assert_allclose(metrics['reward_normed_mean'], 7, rtol=1e-4)
+
+
+def test_an_ensemble_agrees_where_it_has_learned_and_not_elsewhere():
+  """What is seen often grows dull; what is not stays interesting."""
+  behavior, _, model = make(
+      exploration.Plan2Explore, scramble=False, disag_models=4,
+      disag_target='deter', disag_offset=0,
+      expl_opt={'opt': 'adam', 'lr': 3e-3, 'wd': 0.0})
+  batch, outputs = make_batch(), make_outputs(model)
+  seen = builders.dream(
+      feat=outputs.feat[:1], action=batch['action'][:1])
+  rng = np.random.default_rng(4)
+  new = builders.dream(
+      feat=2 * rng.normal(size=seen.feat.shape), action=seen.action)
+  fit = tf.function(
+      lambda: behavior._fit(outputs, batch), autograph=False)
+  before = [np.mean(behavior._intrinsic(x)) for x in (seen, new)]
+  for _ in range(300):
+    fit()
+  after = [np.mean(behavior._intrinsic(x)) for x in (seen, new)]
+  assert after[0] < 0.3 * before[0]
+  assert after[0] < 0.3 * after[1]
 
 
 @pytest.mark.parametrize('name', ['kl', 'reward', 'vector', 'discount'])

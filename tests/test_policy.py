@@ -1,3 +1,5 @@
+import math
+
 import builders
 import numpy as np
 import pytest
@@ -144,6 +146,59 @@ def test_expl_noise_mixes_in_uniform_actions():
   action = agent.policy(make_obs(600, first=True))[0]['action'].numpy()
   np.testing.assert_array_equal(action.sum(-1), 1)
   np.testing.assert_allclose(action.mean(0), [0.6, 0.2, 0.2], atol=0.06)
+
+
+def normal_cdf(x):
+  return 0.5 * (1 + math.erf(x / math.sqrt(2)))
+
+
+def test_noise_of_continuous_actions_is_normal_and_cut_off_at_the_bounds():
+  """As in the original: a draw beyond the bounds becomes the bound."""
+  amount = 0.4
+  agent = make_agent(
+      discrete=False, settings={'expl_noise': amount, 'actor.min_std': 1e-3})
+  weights = agent.get_weights()
+  bias = np.array([0.0, 0.8, -2.0])
+  weights |= {
+      'actor_critic/actor/out/out/kernel': np.zeros([6, 3]),
+      'actor_critic/actor/out/out/bias': bias,
+      'actor_critic/actor/out/std/kernel': np.zeros([6, 3]),
+      'actor_critic/actor/out/std/bias': np.full(3, -30.0)}
+  agent.set_weights(weights)
+  count = 4000
+  outputs, state = agent.policy(make_obs(count, first=True))
+  action = outputs['action'].numpy()
+  assert np.abs(action).max() == 1
+  for draws, mean in zip(action.T, np.tanh(bias)):
+    low, high = (-1 - mean) / amount, (1 - mean) / amount
+    np.testing.assert_allclose(
+        (draws == -1).mean(), normal_cdf(low), atol=0.03)
+    np.testing.assert_allclose(
+        (draws == 1).mean(), 1 - normal_cdf(high), atol=0.03)
+    for z in (low / 2, 0.0, high / 2):  # Quantiles between the bounds.
+      np.testing.assert_allclose(
+          (draws < mean + z * amount).mean(), normal_cdf(z), atol=0.03)
+  np.testing.assert_allclose(
+      np.corrcoef(action.T), np.eye(3), atol=0.06)  # Drawn apart.
+  # What was done, not what was meant, is remembered for the next step.
+  np.testing.assert_array_equal(state.action, action)
+
+
+@pytest.mark.parametrize('key, noisy', [
+    ('expl_noise', {'train', 'explore'}), ('eval_noise', {'eval'})])
+def test_noise_is_that_of_the_mode(key, noisy):
+  agent = make_agent(settings={key: 1.0})
+  weights = agent.get_weights()
+  weights['actor_critic/actor/out/out/bias'] = np.array([99, 0, 0], 'f')
+  agent.set_weights(weights)
+  for mode in ('train', 'explore', 'eval'):
+    state, actions = None, []
+    for step in range(20):
+      outputs, state = agent.policy(
+          make_obs(seed=step, first=step == 0), state, mode)
+      actions.append(outputs['action'].numpy())
+    # All three are taken, or the first alone.
+    assert (np.sum(actions, (0, 1)) > 0).all() == (mode in noisy), mode
 
 
 @pytest.mark.parametrize('behavior', ['greedy', 'Random', 'Plan2Explore'])

@@ -121,7 +121,7 @@ def test_what_a_run_folder_keeps():
       'reward_head': 5, 'discount_head': 5, 'expl_head': 5, 'actor': 6,
       'critic': 5, 'model_opt': 1, 'actor_opt': 1, 'critic_opt': 1,
       'expl_opt': 1, 'slow_target': 1, 'disag_target': 1, 'disag_models': 1,
-      'disag_offset': 1, 'disag_action_cond': 1}
+      'disag_offset': 1, 'disag_action_cond': 1, 'disag_action_next': 1}
   assert settings.is_fixed('env.config.lanes_count')
   assert not settings.is_fixed('env.simulator')
   assert not settings.is_fixed('rssm.blocks')  # Of another version.

@@ -339,6 +339,14 @@ class Nomad(Counter):
     os.chdir(folder)
 
 
+class Wordy(Counter):
+  """Observes words."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**kwargs)
+    self.observation_space = gym.spaces.Text(5)
+
+
 class Old(Counter):
   """The API of old Gym: no info from reset, no seed, 4 values from step."""
 
@@ -359,6 +367,6 @@ class Sloppy(Counter):
 
 
 for _cls in (Counter, Blind, Dark, Image, Dict, Names, Continuous, Dice, Board,
-             Keys, Fault, Family, Plan, Nomad, Old, Sloppy):
+             Keys, Fault, Family, Plan, Nomad, Wordy, Old, Sloppy):
   gym.register(f'{_cls.__name__}-v0', f'toys:{_cls.__name__}')
 gym.register('Limited-v0', 'toys:Counter', max_episode_steps=3)

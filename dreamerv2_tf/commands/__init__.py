@@ -25,6 +25,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     'dream': (
         'dream', 'Show what the model predicts; what if one acts otherwise?',
         '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
+    'sweep': (
+        'sweep', 'Try settings and seeds, several at once; compare them.',
+        '--configs small --grid.discount 0.99,0.997 --seeds 3'),
     'plot': (
         'plot', 'Draw learning curves of runs, of any metric.',
         ''),
@@ -39,7 +42,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 # What other packages call them.
 ELSEWHERE = {
     'enjoy': 'eval', 'evaluate': 'eval', 'play': 'eval', 'watch': 'eval',
-    'results': 'compare', 'dreams': 'dream', 'check': 'doctor'}
+    'results': 'compare', 'grid': 'sweep', 'tune': 'sweep',
+    'dreams': 'dream', 'check': 'doctor'}
 
 
 def find(name: str) -> types.ModuleType:

@@ -13,7 +13,7 @@ from ..settings.run import LOGGING
 # writes, how often it looks at itself and saves, where its work is done and
 # when it gives up. All others may, those of acting in evaluation included.
 BESIDE = {
-    *LOGGING, 'logdir', 'seed', 'steps', 'deterministic', 'jit',
+    *LOGGING, 'logdir', 'seed', 'steps', 'deterministic', 'jit', 'replicas',
     'max_skipped_updates', 'envs_parallel', 'env_timeout', 'max_env_failures',
     'replay.ram', 'min_collectors', 'collector_timeout', 'ray.address'}
 MANY = 3  # Equal settings from which on they are written as one.

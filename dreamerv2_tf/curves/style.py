@@ -31,6 +31,7 @@ AXES = {
     'eval_length': 'length of episodes in evaluations (steps)',
     'train_length': 'length of episodes in training (steps)',
     'eval_crash_rate': 'share of crashes in evaluations',
+    'eval_success_rate': 'share of evaluations that reach the goal',
     'eval_speed': 'speed in evaluations (m/s)',
 }
 PLAIN = 'highway', 'gym'  # Suites whose names of tasks are shown as they are.

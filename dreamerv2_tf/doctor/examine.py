@@ -140,15 +140,16 @@ def _tell_room(config, report, agent, facts, folder, found):
 
 def _facts(config, pool):
   """Asks one environment of evaluation what the pool does not tell."""
-  actions, longest = [], None
+  actions, longest, advice = [], None, []
   with contextlib.suppress(DreamerError):
     env = environments.factory(config, ())()
     try:
-      actions = describe.action_names(env)
+      actions, advice = describe.action_names(env), env.advice
       longest = describe.longest(env, config.time_limit, config.action_repeat)
     finally:
       env.close()
-  return task.Facts(pool.obs_space, pool.act_space, actions, longest)
+  return task.Facts(
+      pool.obs_space, pool.act_space, actions, longest, pool.mapping, advice)
 
 
 def _tensorflow(report, precision):

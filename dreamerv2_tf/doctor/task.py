@@ -20,6 +20,7 @@ class Facts(NamedTuple):
     obs_space, act_space: of the environments.
     actions: names of discrete actions, perhaps none.
     longest: steps after which an episode is over; None: unknown.
+    mapping: from what observations and actions are made, see envs.Env.
     advice: sentences of the environment.
   """
 
@@ -27,6 +28,7 @@ class Facts(NamedTuple):
   act_space: Mapping[str, gym.Space]
   actions: Sequence[str]
   longest: int | None
+  mapping: Mapping[str, str] = {}
   advice: Sequence[str] = ()
 
 
@@ -36,17 +38,19 @@ def check_spaces(facts: Facts) -> list[Check]:
   seen = {
       key: text for key, text in told.items()
       if key not in FLAGS and key != 'action' and not key.startswith('log_')}
-  actions = told['action']
+  actions = facts.mapping.get('action', told['action'])
   if facts.actions:
     actions += f": {', '.join(facts.actions)}"
   limit = (
       f'at most {facts.longest:,} steps' if facts.longest else
       'no limit known')
+  texts = [
+      f'{key} {text} {facts.mapping.get(key, "")}'.rstrip()
+      for key, text in seen.items()]
   checks = [ok(
-      'spaces', f"{', '.join(f'{k} {v}' for k, v in seen.items())}; actions "
-      f'{actions}; an episode: {limit}', observations=seen,
-      action=told['action'], actions=list(facts.actions),
-      longest=facts.longest)]
+      'spaces', f"{'; '.join(texts)}; actions {actions}; an episode: {limit}",
+      observations=seen, action=told['action'], actions=list(facts.actions),
+      longest=facts.longest, mapping=dict(facts.mapping))]
   checks += [
       warn('spaces', sentence, 'See docs/python.md on spaces.')
       for sentence in facts.advice]

@@ -177,6 +177,10 @@ def _check_task(task, suite, name):
   """Refuses a task without a suite, or of one that there is not."""
   if suite in SUITES and name:
     return
+  if suite in SUITES:
+    raise ConfigError(
+        f"'{task}' names no task of the suite '{suite}'. Write {suite}_<name>; "
+        'docs/tasks.md has the names.')
   known = ':' in task or task in gymnasium.registry
   raise ConfigError(
       f"'{task}' is not a known task."

@@ -11,9 +11,13 @@ import numpy as np
 from ..errors import DreamerError, EnvError, NonFiniteError, brief
 from .actions import Actions
 from .frame import Frame
-from .observations import Adapter, ApiError
+from .observations import Adapter
+from .part import ApiError
+from .spaces import describe_actions
 
 log = logging.getLogger(__name__)
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Env:
@@ -36,6 +40,8 @@ class Env:
     shots: function that yields the pictures since the one before, at least
       one, [H, W, 3] uint8; by default what `render` returns.
     advice: list of sentences that the user should see once.
+    mapping: observation key or `action` -> how it is made of the spaces of
+      the environment, in words.
     outside: observation key -> a sentence, of those outside of their space
       in the last row.
     own_random: bool; set where nothing draws from the global generators, so
@@ -77,6 +83,9 @@ class Env:
     self.own_random = self.alone = False
     self._env = env
     self.actions = Actions(env.action_space)
+    self.mapping = {
+        **adapter.mapping,
+        'action': describe_actions(env.action_space, self.actions.space)}
     self._repeat = action_repeat
     self._limit = time_limit
     self._render = render
@@ -88,7 +97,7 @@ class Env:
     scalar = lambda: gym.spaces.Box(-np.inf, np.inf, (), np.float32)
     flag = lambda: gym.spaces.Box(0, 1, (), bool)  # type: ignore
     self.act_space = {'action': self.actions.space}
-    self.obs_space = {
+    self.obs_space: dict[str, gym.Space] = {
         **adapter.spaces, 'reward': scalar(), 'is_first': flag(),
         'is_last': flag(), 'is_terminal': flag(),
         **{key: scalar() for key in self._logs}}
@@ -194,9 +203,10 @@ class Env:
 
   def _row(self, obs, reward, first=False, last=False, terminal=False):
     row, self.outside = self.adapter.convert(obs)
+    if not abs(reward) <= LARGEST:
+      large = ', too large for float32' * math.isfinite(reward)
+      raise NonFiniteError(f'reward is {reward}{large}.')
     reward = np.float32(reward)
-    if not math.isfinite(reward):
-      raise NonFiniteError(f'reward is {reward}.')
     row.update(
         reward=reward, is_first=np.bool_(first), is_last=np.bool_(last),
         is_terminal=np.bool_(terminal))

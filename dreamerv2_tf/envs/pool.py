@@ -55,6 +55,7 @@ class Pool:
     obs_space, act_space: dicts of spaces, equal in all workers.
     fps: frames for each second, see Env.
     about: names of actions and more for people, see Env.
+    mapping: how observations and actions are made, in words, see Env.
     frames: for each worker, the pictures since its last command.
     failures, dropped: counts since the start.
     outside: number of rows with observations outside of their space.
@@ -104,11 +105,13 @@ class Pool:
     self.dropped = 0
     self.outside = 0
     self._warned = set()  # Keys whose being outside was told.
+    self._told = set()  # Failures of which it was told where they happened.
     self.frames: list[list[Frame]] = [[] for _ in range(count)]
     self.obs_space: Mapping[str, gym.Space] | None = None
     self.act_space: Mapping[str, gym.Space] | None = None
     self.fps: float | None = None
     self.about: Mapping[str, Any] = {}
+    self.mapping: Mapping[str, str] = {}
     self._workers = _workers(factory, count, parallel, seed)
     try:
       for worker in self._workers:
@@ -216,7 +219,7 @@ class Pool:
       raise errors.EnvError(
           f'Worker {index}: the environment {reply[1]} while it was built.')
     self._workers[index].built = True
-    obs_space, act_space, self.fps, self.about, advice = reply[1]
+    obs_space, act_space, self.fps, self.about, self.mapping, advice = reply[1]
     if self.obs_space is None:
       self.obs_space, self.act_space = obs_space, act_space
       for sentence in advice:
@@ -264,6 +267,8 @@ class Pool:
   def _rebuild(self, index, kind, content, details):
     """Counts a failure and builds the environment anew; returns a Failure."""
     worker = self._workers[index]
+    details = '' if content in self._told else details
+    self._told.add(content)
     if kind in ('raised', 'died', 'hung'):
       content = f'The environment {content}'
     text = (f'Worker {index}, seed {worker.seed}, step {worker.step}: '

@@ -48,7 +48,8 @@ def reply_of_error(error: Exception) -> Reply:
 def reply_when_built(env: Env) -> Reply:
   """Returns the reply of an environment that was built."""
   return ('built', (
-      env.obs_space, env.act_space, env.fps, env.about, env.advice), '')
+      env.obs_space, env.act_space, env.fps, env.about, env.mapping,
+      env.advice), '')
 
 
 def _trace(error):

@@ -23,7 +23,16 @@ class OneHotDist(tfd.OneHotCategorical):
 
   def _sample_n(self, n, seed=None):
     probs = self.probs_parameter()
-    return sg(super()._sample_n(n, seed)) + (probs - sg(probs))
+    n = tf.get_static_value(n)
+    if n > 1:
+      # Noise in the order of the elements, as one draw of so many rows.
+      logits = self.logits_parameter()
+      many = tfd.OneHotCategorical(
+          tf.broadcast_to(logits[None], [n, *logits.shape]), dtype=self.dtype)
+      draw = many.sample(seed=seed)
+    else:
+      draw = super()._sample_n(n, seed)
+    return sg(draw) + (probs - sg(probs))
 
 
 class TruncNormalDist(tfd.TruncatedNormal):

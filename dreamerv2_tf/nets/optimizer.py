@@ -7,7 +7,7 @@ import re
 import tensorflow as tf
 import tf_keras
 
-from .. import rlmath
+from .. import replicas, rlmath
 from ..errors import ConfigError
 from ..tfutils import Module
 
@@ -125,6 +125,7 @@ class Optimizer(Module):
       grads = tape.gradient(loss, self._variables)
     unused = [k for k, g in zip(self._paths, grads) if g is None]
     assert not unused, f'{name}_loss does not depend on {unused}.'
+    grads = replicas.gradients(grads)
     norm = tf.linalg.global_norm(grads)
     keep = 1.0 - self._wd
     if self._mixed:
@@ -139,5 +140,6 @@ class Optimizer(Module):
     with tf.control_dependencies([checked, norm]):
       for variable in self._decayed:
         variable.assign(keep * variable)
-      self._opt.apply_gradients(zip(grads, self._variables))
+      self._opt.apply_gradients(
+          zip(grads, self._variables), experimental_aggregate_gradients=False)
     return metrics

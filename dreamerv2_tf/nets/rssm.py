@@ -3,6 +3,7 @@
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from .. import replicas
 from ..errors import ConfigError
 from ..tfutils import Module, scan, split, swap
 from . import layers
@@ -242,7 +243,7 @@ class EnsembleRSSM(Module):
     if not sample:
       stoch = self.get_dist(stats).mode()
     elif seed.shape.rank == 1:
-      stoch = self.get_dist(stats).sample(seed=seed)
+      stoch = replicas.sample(self.get_dist(stats), seed)
     else:
       stoch = tf.map_fn(
           lambda x: self.get_dist(x[0]).sample(seed=x[1]), (stats, seed),

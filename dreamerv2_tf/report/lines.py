@@ -100,16 +100,19 @@ def spread(mean: float, std: float, episodes: int) -> str:
 
 def outcome(
     score: str, crash: float | None, length: float | None,
-    speed: float | None) -> str:
-  """Describes episodes: return, crashes, length and speed, where known.
+    speed: float | None, success: float | None = None) -> str:
+  """Describes episodes: return, success, crashes and so on, where known.
 
   Args:
     score: the return, in words.
     crash: share of the episodes, 0 to 1.
     length: steps.
     speed: m/s.
+    success: share of the episodes, 0 to 1.
   """
   parts = [f'return {score}']
+  if success is not None:
+    parts.append(f'success {100 * success:.0f} %')
   if crash is not None:
     parts.append(f'crash {100 * crash:.0f} %')
   if length is not None:
@@ -132,7 +135,7 @@ def evaluation(
   text = outcome(
       spread(summary['return_mean'], summary['return_std'], episodes),
       summary['crash_rate'], summary['length_mean'],
-      summary['speed_mean'])
+      summary['speed_mean'], summary.get('success_rate'))
   return (
       f'step {step:,}  evaluation: {text} ({count(episodes, "episode")})'
       + '  new best' * best)

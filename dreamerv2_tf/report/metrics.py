@@ -64,6 +64,8 @@ TABLE = [
         ('eval_length', 'steps', 'Mean length of evaluation episodes.'),
         ('eval_crash_rate', 'share, 0 to 1', 'How many evaluation '
          'episodes had a crash.'),
+        ('eval_success_rate', 'share, 0 to 1', 'How many evaluation '
+         'episodes ended at the goal.'),
         ('eval_speed', 'm/s', 'Mean speed of the own car in evaluation '
          'episodes.')),
     *_rows(
@@ -74,6 +76,8 @@ TABLE = [
          'training episode.'),
         ('max_train_log_crashed', '0 or 1', 'Whether there was a crash in a '
          'training episode.'),
+        ('max_train_log_success', '0 or 1', 'Whether the goal was reached in '
+         'a training episode.'),
         ('<sum,mean,max>_train_<key>', '', 'Sum, mean or maximum over a '
          'training episode of what the environment tells besides '
          '(log_keys_sum, log_keys_mean, log_keys_max).')),
@@ -119,8 +123,8 @@ TABLE = [
         ('actor_ent', 'nats', 'Entropy of the policy; five actions have at '
          'most 1.61. Near 0, it explores no more.'),
         ('actor_ent_scale', '', 'Weight of the entropy in the loss.'),
-        ('actor_grad_mix', 'share, 0 to 1', 'Weight of REINFORCE beside '
-         'gradients through the dynamics.'),
+        ('actor_grad_mix', 'share, 0 to 1', 'Weight of gradients through the '
+         'dynamics beside REINFORCE.'),
         ('lookahead_gain', 'reward', 'How much better the best of the tried '
          'actions is than their mean, in dreams.'),
         ('critic', 'reward', 'Values that the critic gives to dreams: the '

@@ -23,6 +23,7 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
     length_mean (steps
     before action repeat), crash_rate (share of episodes with a crash) and
     speed_mean (m/s, over all steps); None where the environment has none.
+    Where it tells of goals, success_rate (share of episodes that end at one).
     Of Crafter also achievements (name -> share of the episodes) and
     crafter_score (%).
 
@@ -35,15 +36,18 @@ def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
   std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
   half = 1.96 * std / math.sqrt(len(returns))
   crashed, speed = each.get('crashed'), each.get('speed')
+  more: dict[str, Any] = {}
+  if 'success' in each:
+    more['success_rate'] = float(np.mean(each['success']))
   rates = {
       key.removeprefix(ACHIEVEMENT): float(np.mean([
           key.removeprefix(ACHIEVEMENT) in names
           for names in each['achievements']]))
       for key in episodes[0] if key.startswith(ACHIEVEMENT)}
-  # Of percentages: the geometric mean, less the 1 that keeps zeros apart.
-  more = {} if not rates else {
-      'achievements': rates, 'crafter_score': float(np.expm1(np.mean(
-          np.log1p([100 * rate for rate in rates.values()]))))}
+  if rates:
+    # Of percentages: the geometric mean, less the 1 that keeps zeros apart.
+    more |= {'achievements': rates, 'crafter_score': float(np.expm1(np.mean(
+        np.log1p([100 * rate for rate in rates.values()]))))}
   return {
       'return_mean': mean, 'return_std': std,
       'return_ci95': [mean - half, mean + half] if len(returns) > 1 else None,
@@ -60,15 +64,18 @@ def table(episodes: Sequence[Episode]) -> dict[str, list]:
     episodes: key -> [rows, ...].
 
   Returns:
-    `return`, `length` (steps) and, where the environment tells, `crashed`
-    and `speed` (mean, m/s); where actions are discrete, `actions`: how often
-    each was taken; of Crafter `achievements`, the names of those reached.
+    `return`, `length` (steps) and, where the environment tells, `crashed`,
+    `success` (at the end) and `speed` (mean, m/s); where actions are discrete,
+    `actions`: how often each was taken; of Crafter `achievements`, the names
+    of those reached.
   """
   columns = {
       'return': [_return(ep) for ep in episodes],
       'length': [len(ep['reward']) - 1 for ep in episodes]}
   if 'log_crashed' in episodes[0]:
     columns['crashed'] = [bool(ep['log_crashed'].max() > 0) for ep in episodes]
+  if 'log_success' in episodes[0]:
+    columns['success'] = [bool(ep['log_success'][-1] > 0) for ep in episodes]
   if 'log_speed' in episodes[0]:
     columns['speed'] = [
         float(ep['log_speed'][1:].mean(dtype=np.float64)) for ep in episodes]
@@ -97,6 +104,7 @@ def metrics(summary: Mapping[str, Any], count: int) -> dict[str, float]:
   values = {
       'return': summary['return_mean'], 'return_std': summary['return_std'],
       'length': summary['length_mean'], 'crash_rate': summary['crash_rate'],
+      'success_rate': summary.get('success_rate'),
       'speed': summary['speed_mean'],
       'crafter_score': summary.get('crafter_score'), 'eps': count}
   return {k: v for k, v in values.items() if v is not None}

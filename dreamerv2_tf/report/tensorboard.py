@@ -38,6 +38,7 @@ TOLD = ('task', 'seed')
 # Columns of the hparams page: metric, name there.
 COLUMNS = {
     'eval_return': 'return', 'eval_crash_rate': 'crash rate',
+    'eval_success_rate': 'success rate',
     'eval_length': 'length', 'fps': 'steps per second'}
 
 

@@ -25,6 +25,7 @@ EPISODE = (
     (r'train_return', 'return'),
     (r'train_length', 'length'),
     (r'max_train_log_crashed', 'crash'),
+    (r'max_train_log_success', 'success'),
     (r'mean_train_log_speed', 'speed'),
 )
 # Of a row of training: the first metric that matches, and its name here.
@@ -172,7 +173,8 @@ class TerminalOutput:
       parts = [
           lines.outcome(
               lines.format_score(means.get('return', math.nan)),
-              means.get('crash'), means.get('length'), means.get('speed'))
+              means.get('crash'), means.get('length'), means.get('speed'),
+              means.get('success'))
           + f' ({lines.count(number, "episode")})']
     parts += more
     parts += [

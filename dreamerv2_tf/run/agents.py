@@ -11,6 +11,7 @@ import tensorflow as tf
 from .. import envs, tfutils
 from ..agent import Agent
 from ..config import Config
+from ..replicas import Replicas
 from . import checkpoint, rundir, weights
 
 log = logging.getLogger('dreamerv2_tf')
@@ -48,7 +49,8 @@ def make_agent(
   """
   directory = folder / 'checkpoints'
   return Agent(
-      config, checkpoint.newest_observations(directory, obs_space), act_space)
+      config, checkpoint.newest_observations(directory, obs_space), act_space,
+      replicas=Replicas.here(config.replicas))
 
 
 def restore_agent(

@@ -26,7 +26,7 @@ class Fleet:
   A collector that dies, hangs or lies never stops the others.
 
   Attributes:
-    obs_space, act_space, fps, about: as of Pool.
+    obs_space, act_space, fps, about, mapping: as of Pool.
     stopped: whether the run was asked to stop.
   """
 
@@ -62,6 +62,7 @@ class Fleet:
     self.act_space: Mapping[str, gym.Space] | None = None
     self.fps: float | None = None
     self.about: Mapping[str, Any] = {}
+    self.mapping: Mapping[str, str] = {}
     self._plan: tuple[Plan, Any] = Plan(), {}
     self._names: Sequence[str] = ()
     self._indices: Callable[[int], Sequence[int]] = lambda number: [0] * envs
@@ -236,6 +237,7 @@ class Fleet:
     if self.obs_space is None:
       self.obs_space, self.act_space = answer['spaces']
       self.fps, self.about = answer['fps'], answer['about']
+      self.mapping = answer['mapping']
     elif answer['spaces'] != (self.obs_space, self.act_space):
       raise errors.StateError(
           f'Environments have different spaces. Collector {member.number}: '

@@ -170,7 +170,7 @@ def make(
   # Last, as what can not be restored stays as it is.
   parts.outputs.extend(open_outputs(config, parts, bool(restored)))
   parts.say(texts.introduction(
-      parts.agent, len(pool), config.replay.ram, restored,
+      parts.agent, pool.mapping, len(pool), config.replay.ram, restored,
       time.monotonic() - began))
   parts.logger.text('about this run', describe.page(config, folder.path))
   parts.logger.text(

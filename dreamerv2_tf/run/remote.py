@@ -66,11 +66,12 @@ class Actor:
     """Builds the environments.
 
     Returns:
-      As `collect`, with `spaces`, `fps`, `about` and `node`.
+      As `collect`, with `spaces`, `fps`, `about`, `mapping` and `node`.
     """
     return self._answer(self._build, lambda: {
         'spaces': (self._pool.obs_space, self._pool.act_space),
         'fps': self._pool.fps, 'about': self._pool.about,
+        'mapping': self._pool.mapping,
         'node': {'host': socket.gethostname(), 'pid': os.getpid()}})
 
   def collect(

@@ -10,31 +10,43 @@ from ..report import lines
 
 
 def introduction(
-    agent: Any, count: int, ram: float, restored: str,
-    seconds: float) -> str:
+    agent: Any, mapping: Mapping[str, str], count: int, ram: float,
+    restored: str, seconds: float) -> str:
   """Returns what is said before the first step.
 
   Args:
     agent: with the spaces of its environments.
+    mapping: from what observations and actions are made, see envs.Env.
     count: environments.
     ram: bytes that the replay may take in memory.
     restored: what was restored, in words.
     seconds: that the start took.
   """
-  wm = agent.world_model
   parameters = sum(v.shape.num_elements() for v in (
       agent.named_variables().values()))
-  spaces = envs.signature(agent.obs_space, agent.act_space)
-  keys = wm.encoder.cnn_keys + wm.encoder.mlp_keys
+  encoder = agent.world_model.encoder
   return '\n'.join([
-      f'Observations  {", ".join(f"{k} {spaces[k]}" for k in keys)}',
-      f'Actions       {spaces["action"]}',
+      *_observations(
+          envs.signature(agent.obs_space, {}), mapping,
+          encoder.cnn_keys + encoder.mlp_keys),
+      f"Actions       {mapping['action']}",
       f'Environments  {count}',
       f'Parameters    {parameters:,}',
       f'Replay        at most {ram / 1e9:.1f} GB of '
       'memory, the rest on disk',
       restored or 'New run.',
       f'Ready after {seconds:.1f} s.'])
+
+
+def _observations(spaces, mapping, read):
+  """Yields a line for each observation that networks read, one for others."""
+  label = 'Observations  '
+  for key in read:
+    yield f'{label}{key} {spaces[key]} {mapping.get(key, "")}'.rstrip()
+    label = ' ' * len(label)
+  others = [key for key in spaces if key in mapping and key not in read]
+  if others:
+    yield f"Not read      {', '.join(others)}"
 
 
 def summary(

@@ -219,6 +219,9 @@ EXPLORATION = {
     'disag_offset': Key(
         int, 'Steps ahead that they predict.', low=0, fixed=True),
     'disag_action_cond': Key(bool, 'They see the action.', fixed=True),
+    'disag_action_next': Key(
+        bool, 'They see the action that follows instead of the one before, as '
+        'in arXiv 2005.05960 (not in the original).', fixed=True),
     'expl_model_loss': Key(
         str, 'Loss of the world model that ModelLoss seeks: kl, reward, image '
         '...'),

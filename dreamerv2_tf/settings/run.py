@@ -108,6 +108,9 @@ TRAINING = {
         int, 'Gradient steps before the first step of the policy.', low=0),
     'train_every': Key(int, 'Steps between two trainings.', low=1),
     'train_steps': Key(int, 'Gradient steps per training.', low=1),
+    'replicas': Key(
+        int, 'Devices of this machine between which each batch is divided; '
+        'dataset.batch is that of all of them.', low=1),
     'dataset.batch': Key(int, 'Sequences in a batch.', low=1),
     'dataset.length': Key(int, 'Rows of each sequence.', low=2),
 }

@@ -25,12 +25,24 @@ def facts(**changes):
 def test_spaces_actions_and_limit_are_told():
   [check] = task.check_spaces(facts())
   assert check.text == (
-      'goal float32 (3,), image uint8 (16, 16, 3), speed float32 (2,); '
+      'goal float32 (3,); image uint8 (16, 16, 3); speed float32 (2,); '
       'actions Discrete(2): LEFT, RIGHT; an episode: at most 30 steps')
   [check, advice] = task.check_spaces(
       facts(actions=[], longest=None, advice=['Too large.']))
   assert check.text.endswith('actions Discrete(2); an episode: no limit known')
   assert (advice.status, advice.text) == ('warn', 'Too large.')
+
+
+def test_what_observations_and_actions_are_made_of_is_told():
+  mapping = {
+      'speed': 'from Box (2,) float32, times 3', 'goal': 'from x', 'image': 'y',
+      'action': 'MultiBinary(1), one-hot of its 2 combinations'}
+  [check] = task.check_spaces(facts(mapping=mapping, actions=[]))
+  assert check.text.startswith(
+      'goal float32 (3,) from x; image uint8 (16, 16, 3) y; speed float32 (2,) '
+      'from Box (2,) float32, times 3; actions MultiBinary(1), one-hot of its '
+      '2 combinations; ')
+  assert check.values['mapping'] == mapping
 
 
 def test_keys_that_no_network_reads_are_marked():

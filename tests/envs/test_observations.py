@@ -75,8 +75,18 @@ def test_adapter_never_shares_memory():
 
 
 @pytest.mark.parametrize('space, text', [
-    (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), 'single agent'),
-    (gym.spaces.Text(3), 'is not supported'),
+    (gym.spaces.Text(3), r'space Text\(.*is not supported.*single agent'),
+    (gym.spaces.Sequence(gym.spaces.Discrete(2)),
+     r'space Sequence\(.*is not supported'),
+    (gym.spaces.OneOf([gym.spaces.Discrete(2)] * 2),
+     r'space OneOf\(.*is not supported'),
+    (gym.spaces.Graph(gym.spaces.Discrete(2), None),
+     r'space Graph\(.*is not supported'),
+    (gym.spaces.Dict(), 'has no entry'),
+    (gym.spaces.Tuple([]), 'has no entry'),
+    (gym.spaces.Discrete(70_000),
+     r'space Discrete\(70000\), which would be 70,000 values .*at most 65,536'),
+    (gym.spaces.MultiDiscrete([40_000, 40_000]), 'would be 80,000 values'),
     (None, 'has the space None, which is not supported'),
     (gym.spaces.Box(0, 1, (0,)), r'\(0,\).*of at least one value'),
     (gym.spaces.Box(0, 255, (16, 0, 3), np.uint8), 'of at least one value'),
@@ -182,9 +192,10 @@ def test_stacked_frames_become_channels(shape, index, want, told):
 
 
 @pytest.mark.parametrize('dtype, shape', [
-    (np.float32, (84, 84, 3)), (np.uint8, (2, 3, 4, 84, 84))])
-def test_a_large_vector_is_told(dtype, shape):
-  [sentence] = envs.Adapter(gym.spaces.Box(0, 1, shape, dtype)).advice
+    (np.float32, (84, 84, 3)), (np.float32, (16, 17)),
+    (np.uint8, (2, 3, 4, 84, 84))])
+def test_a_vector_that_may_be_an_image_is_told(dtype, shape):
+  [sentence] = envs.Adapter(gym.spaces.Box(0, 7, shape, dtype)).advice
   assert f'is read as a vector of {np.prod(shape):,} values' in sentence
 
 

@@ -174,3 +174,13 @@ def test_advice_is_logged_once(caplog):
 def test_unknown_options(key, value):
   with pytest.raises(ConfigError, match=f"but is '{value}'"):
     envs.Pool(factory(), 1, **{key: value})
+
+
+def test_where_a_failure_happened_is_told_once(caplog):
+  make = factory('Fault', fault='raise', at=1)
+  with envs.Pool(make, 1, parallel='none') as pool:
+    for _ in range(3):
+      run(pool, ('reset', 7))
+      assert isinstance(run(pool, ACTION)[0], envs.Failure)
+  assert caplog.text.count('It is rebuilt') == 3
+  assert caplog.text.count('in break_down') == 1

@@ -214,7 +214,7 @@ def test_a_failing_reset_is_told_and_rebuilt():
 def test_constructor_failures_end_the_start(parallel):
   with pytest.raises(EnvError, match='can not be built: ValueError: no such'):
     envs.Pool(factory('Fault', fault='constructor'), 2, parallel=parallel)
-  with pytest.raises(ConfigError, match="Did you mean 'Counter-v0'"):
+  with pytest.raises(ConfigError, match="Did you mean 'gym_Counter-v0'"):
     envs.Pool(factory('Countr'), 1, parallel=parallel)
 
 

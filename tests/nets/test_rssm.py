@@ -323,6 +323,44 @@ def test_every_step_uses_one_prior_of_the_ensemble():
   chosen(prior['deter'].numpy(), prior['logit'].numpy())
 
 
+@pytest.mark.parametrize('discrete', [C, False])
+def test_only_the_prior_that_was_used_learns_from_a_step(discrete):
+  members, length = 3, 12
+  rssm, w = make_rssm(ensemble=members, discrete=discrete)
+  embed, action, first = make_inputs(length)
+  key = 'logit' if discrete else 'mean'
+  shape = [S, C] if discrete else [S]
+  rng = np.random.default_rng(6)
+  weight = rng.normal(size=[B, length, *shape])
+
+  def errors(state):
+    """How far what each member says is from the prior: [members, times]."""
+    said = [reference.prior(w, state['deter'].numpy(), i)
+            for i in range(members)]
+    got = state[key].numpy().reshape([B, length, -1])
+    return np.array([
+        np.abs(x[..., :got.shape[-1]] - got).max((0, 2)) for x in said])
+
+  # No gradient through time, which would reach the members before.
+  draw = rssm._sample
+  rssm._sample = lambda *args: tf.stop_gradient(draw(*args))
+  # In training and in imagination.
+  for roll in (
+      lambda: rssm.observe(embed, action, first, None, SEED)[1],
+      lambda: rssm.imagine(action, None, SEED)):
+    biases = [layer.named_variables()['bias'] for layer in rssm.img_dist]
+    with tf.GradientTape() as tape:
+      state = roll()
+      loss = tf.reduce_sum(weight.astype('f') * state[key])
+    grads = tape.gradient(loss, biases)
+    used = errors(state).argmin(0)
+    assert {*used} == {0, 1, 2}
+    for i, grad in enumerate(grads):
+      want = weight[:, used == i].sum((0, 1)).ravel()
+      np.testing.assert_allclose(
+          grad.numpy()[:want.size], want, rtol=1e-4, atol=1e-5)
+
+
 def test_with_a_seed_for_each_row_rows_do_not_touch_each_other():
   rssm, _ = make_rssm()
   embed, action, first = make_inputs()

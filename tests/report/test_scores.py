@@ -31,6 +31,18 @@ def test_summary_by_hand():
   assert plain['return_ci95'] is None
 
 
+def test_success_counts_at_the_end_of_an_episode():
+  def episode(*success):
+    return {
+        'reward': np.zeros(1 + len(success), np.float32),
+        'log_success': np.array([0, *success], np.float32)}
+  episodes = [episode(0, 1), episode(1, 0), episode(0), episode(0)]
+  assert scores.table(episodes)['success'] == [True, False, False, False]
+  summary = scores.summarize(episodes)
+  assert summary['success_rate'] == 0.25
+  assert scores.metrics(summary, 4)['success_rate'] == 0.25
+
+
 def test_actions_are_counted_where_they_are_discrete():
   def episode(*actions):
     return {

@@ -2,7 +2,10 @@
 
 import pathlib
 import shlex
+import types
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
 from dreamerv2_tf.run import texts
@@ -47,3 +50,28 @@ def test_a_complete_run_says_how_to_go_on(step, steps, further):
           f'This run is complete ({step} of {steps} steps). Go on with --steps '
           f'{further}.\nReturn: last 1.0.\n  dreamerv2 eval --logdir /a\n'
           '  tensorboard --logdir /a')
+
+
+def test_each_observation_is_told_with_what_it_is_made_of():
+  box = lambda *shape: gym.spaces.Box(0, 1, shape, np.float32)
+  names = types.SimpleNamespace
+  weights = {'a': np.zeros((2, 3)), 'b': np.zeros(4)}
+  agent = names(
+      obs_space={
+          'camera': gym.spaces.Box(0, 255, (16, 16, 3), np.uint8),
+          'gear': box(3), 'pose': box(2), 'reward': box(), 'log_x': box()},
+      named_variables=lambda: {
+          key: names(shape=names(num_elements=lambda value=value: value.size))
+          for key, value in weights.items()},
+      world_model=names(encoder=names(cnn_keys=['camera'], mlp_keys=['gear'])))
+  lines = texts.introduction(
+      agent, {
+          'camera': 'from Box (3, 16, 16) uint8 [0, 255], axes 1 2 0',
+          'gear': 'from gear: Discrete(3), one-hot', 'pose': 'from pose: x',
+          'action': 'Discrete(2), one-hot'}, 4, 2e9, '', 1.25).splitlines()
+  assert lines[:6] == [
+      'Observations  camera uint8 (16, 16, 3) from Box (3, 16, 16) uint8 '
+      '[0, 255], axes 1 2 0',
+      '              gear float32 (3,) from gear: Discrete(3), one-hot',
+      'Not read      pose', 'Actions       Discrete(2), one-hot',
+      'Environments  4', 'Parameters    10']

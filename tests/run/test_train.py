@@ -15,6 +15,7 @@ from dreamerv2_tf.config import Config, resolve
 from dreamerv2_tf.data.replay import Replay
 from dreamerv2_tf.report import metrics, terminal
 from dreamerv2_tf.run import measure
+from dreamerv2_tf.run.learner import Learner
 
 LOSSES = (
     'kl_loss', 'model_kl', 'prior_ent', 'post_ent', 'reward_loss',
@@ -116,7 +117,8 @@ class TestHighway:
   def test_terminal(self, highway):
     out = (highway['highway'].parent / 'highway.out').read_text()
     for text in (
-        'Observations  image uint8 (32, 128, 1)', 'Actions       Discrete(5)',
+        'Observations  image uint8 (32, 128, 1) from Box (1, 128, 32) uint8 '
+        '[0, 255], axes 2 1 0', 'Actions       Discrete(5), one-hot',
         'Starting TensorFlow and ', 'New run.', '  evaluation: return ',
         '  training: return ', 'Done: ', 'Return: last ',
         'dreamerv2 eval --logdir'):
@@ -192,3 +194,25 @@ def test_an_episode_that_never_ends_is_learned_from_while_it_runs(
       '--replay.ongoing', 'True', '--steps', 110, '--eval_every', 0)
   assert 'Done: 110 steps, 0 episodes' in out and 'no episode' not in err
   assert runs.column(tmp_path / 'run', 'model_loss')
+
+
+@pytest.mark.parametrize('until, repeat, explored', [
+    (60, 2, 20), (30, 1, 0), (0, 1, 35)])
+def test_exploration_ends_at_its_step_and_prefill_counts(
+    until, repeat, explored, tmp_path, monkeypatch):
+  """Steps are those of the policy, however often actions are repeated."""
+  modes = []
+  act = Learner.policy
+
+  def policy(self, *args, mode, **kwargs):
+    modes.append(mode)
+    return act(self, *args, mode=mode, **kwargs)
+
+  monkeypatch.setattr(Learner, 'policy', policy)
+  assert runs.here(
+      tmp_path / 'run', '--configs', 'debug', '--task', 'gym_toys:Counter-v0',
+      '--envs_parallel', 'none', '--expl_behavior', 'Random', '--expl_until',
+      until, '--action_repeat', repeat, '--prefill', 40, '--steps', 75,
+      '--eval_every', 0, '--eval_eps', 1, '--train_every', 1000) == 0
+  assert [mode for mode in modes if mode != 'eval'] == (
+      ['explore'] * explored + ['train'] * (35 - explored))

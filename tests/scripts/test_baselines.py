@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from dreamerv2_tf.config import resolve
 from dreamerv2_tf.run import environments
 from dreamerv2_tf.run.evaluator import Evaluator
 
@@ -121,7 +122,7 @@ class TestLearning:
 
   @pytest.fixture
   def learner(self, script, monkeypatch):
-    def learn(method, config, limits, assess):
+    def learn(method, config, given, limits, assess):
       policy = lambda obs, state=None: (
           {'action': np.eye(2)[[1] * len(obs['is_first'])]}, state)
       assert limits == (200, 0, 100)
@@ -208,13 +209,75 @@ class TestLearning:
     assert state is None
 
 
+class TestPresets:
+  """The environment of a preset, as the agent that it trains has it."""
+
+  WORDS = '--configs', 'highway_parking', '--time_limit', '4'
+
+  def test_environment_and_budget_are_those_of_the_preset(self, script):
+    _, options, config, overrides = script.parse(
+        ['ppo', *self.WORDS, '--gamma', '0.9'])
+    assert config.task == 'highway_parking-v0'
+    assert config.steps == resolve(['highway_parking']).steps
+    assert overrides == ['--time_limit', '4']
+    settings = script.describe('ppo', options, config)
+    assert settings['hyperparameters'] == {
+        **script.learners.LEARNERS['ppo'], 'gamma': 0.9}
+    assert settings['wrapping'] == {
+        'env.obs_scale': list(config.env.obs_scale), 'time_limit': 4}
+    _, options, config, _ = script.parse(['ppo'])
+    settings = script.describe('ppo', options, config)
+    assert 'wrapping' not in settings
+    assert settings['hyperparameters'] == script.learners.LEARNERS['ppo']
+
+  def test_random_steering_by_its_seed_alone(self, call):
+    words = 'random', *self.WORDS, '--episodes', '2'
+    out = call(*words, '--envs', '2')
+    assert 'success rate 0 %' in out
+    folder = call.folder / 'highway_parking-v0' / 'random-0'
+    first = read(folder, 'eval.json')
+    assert first['success_rate'] == 0 and first['length_mean'] == 4
+    assert first['per_episode']['success'] == [False, False]
+    call(*words, '--envs', '1', '--fresh')
+    assert read(folder, 'eval.json') == first
+    err = call('random', '--configs', 'highway_parking', '--episodes', '2',
+               status=3)
+    assert 'wrapping was' in err and '--fresh' in err
+
+  def test_goal_dictionaries_are_one_vector(self, script):
+    _, _, config, _ = script.parse(['ppo', *self.WORDS])
+    env = script.learners.Training(config, 0)
+    assert env.observation_space.shape == (18,)
+    assert env.action_space == gym.spaces.Box(-1, 1, (2,))
+    obs, _ = env.reset()
+    # achieved_goal, desired_goal, observation: of a car that stands still.
+    np.testing.assert_array_equal(obs[:6], obs[12:])
+    assert not obs[8:10].any()
+    for step in range(4):
+      obs, _, terminated, truncated, _ = env.step(np.float32([1, 0]))
+      assert (terminated, truncated) == (False, step == 3)
+    assert np.abs(obs[14:16]).max() > 1
+
+  def test_the_policy_of_continuous_actions_passes_them_on(self, script):
+    class Model:
+      action_space = gym.spaces.Box(-1, 1, (2,))
+      def predict(self, obs, deterministic):
+        return obs[:, 1:], None
+    policy = script.learners.greedy(Model())
+    obs = {'b': np.float32([[0.5]]), 'a': np.float32([[3, -1]]),
+           'reward': np.zeros(1), 'log_speed': np.zeros(1)}
+    output, _ = policy(obs)
+    assert output['action'].tolist() == [[-1, 0.5]]
+
+
 class TestScripts:
   """Policies that observe nothing."""
 
   def test_right_three_times_then_slower(self, script):
     _, _, config, _ = script.parse(['idle'])
     names = {'LANE_LEFT': 0, 'IDLE': 1, 'LANE_RIGHT': 2, 'SLOWER': 4}
-    policy = script.scripts.scripted('right_slower', config, names, 5)
+    policy = script.scripts.scripted(
+        'right_slower', config, names, gym.spaces.Discrete(5))
     state, seen = None, []
     for first in [(1, 1), (0, 0), (0, 1), (0, 0), (0, 0), (1, 0)]:
       output, state = policy({'is_first': np.array(first, bool)}, state)
@@ -228,9 +291,9 @@ class TestScripts:
     _, _, config, _ = script.parse([method, '--task', task])
     names = script.check([method], config)
     env = make(script, '--task', task)
-    count = env.act_space['action'].n
-    assert len(names) == count
-    policy = script.scripts.scripted(method, config, names, count)
+    space = env.act_space['action']
+    assert len(names) == space.n
+    policy = script.scripts.scripted(method, config, names, space)
     output, _ = policy({'is_first': np.ones(1, bool)})
     index = int(output['action'].argmax())
     assert script.scripts.unwrapped(env).action_type.actions[index] == action
@@ -301,7 +364,9 @@ class TestSimulatorPlanner:
     (['dqm'], "'dqm' is not a known method. Did you mean 'dqn'"),
     (['idle', '--stps', '9'], "Unknown key 'stps'. Did you mean 'steps'"),
     (['idle', '--rssm.deter', '9'], "Unknown key 'rssm.deter'"),
-    (['idle', '--configs', 'highway'], "Leave '--configs' out"),
+    (['idle', '--configs', 'highwy'], "Did you mean 'highway'"),
+    (['ppo', '--configs', 'highway'], "learns from vectors, but .* 'uint8"),
+    (['ppo', '--gamma', '1.5'], r"'gamma' must lie in \[0, 1\] but is 1.5"),
     (['idle', '--episodes', '0'], "'episodes' must be at least 1 but is 0"),
     (['dqn', '--minutes', '-1'], "'minutes' must be at least 0 but is -1"),
     (['planner'], "'planner' is not .* observation_planner, .*simulator_pla"),
@@ -314,11 +379,13 @@ class TestSimulatorPlanner:
     (['dqn', '--steps', '0'], "'steps' must be at least 1 but is 0"),
     (['idle', '--task', 'highway_fast'], "'highway_fast' is not a known task"),
     (['idle', '--env.config.lane_count', '3'], "Did you mean 'lanes_count'"),
-    (['random', '--task', 'highway_racetrack-v1'], 'discrete actions'),
+    (['random', 'idle', '--task', 'highway_racetrack-v1'],
+     "'idle' chooses among discrete actions, .* for those: random, ppo"),
+    (['dqn', '--configs', 'highway_parking'], "'dqn' chooses among discrete"),
     (['left', '--task', 'highway_intersection-v2'],
      "'left' needs the action LANE_LEFT, but .* SLOWER, IDLE, FASTER"),
     (['random', 'idle', *COUNTER], 'has no names for its actions'),
-    (['ppo', '--task', 'gym_toys:Image-v0'], "one vector, .* 'uint8"),
+    (['ppo', '--task', 'gym_toys:Image-v0'], "from vectors, .* 'uint8"),
 ])
 def test_mistakes_are_one_line_and_status_2(call, words, message):
   err = call(*words, status=2)

@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import ConfigError, EnvError, brief
 from ..env import Env
 from ..observations import Adapter
-from .common import check_keys, missing, to_plain, unknown
+from .common import check_keys, imported, to_plain, unknown
 
 # Names of the original that the emulator writes in another way. All others
 # are the same in both.
@@ -68,14 +68,11 @@ def make(
       max_num_frames_per_episode=None if time_limit else FRAMES,
       render_mode='rgb_array' if render else None)
   height, width = size
-  try:
-    env: gym.Env = gym.wrappers.AtariPreprocessing(
-        plain, noop_max=noops, frame_skip=action_repeat,
-        screen_size=(width, height), terminal_on_life_loss=life_done,
-        grayscale_obs=grayscale)
-  except gym.error.DependencyNotInstalled:
-    raise missing(
-        task, ModuleNotFoundError(name='cv2'), extra='atari') from None
+  imported(task, 'cv2', extra='atari')  # That of the next line.
+  env: gym.Env = gym.wrappers.AtariPreprocessing(
+      plain, noop_max=noops, frame_skip=action_repeat,
+      screen_size=(width, height), terminal_on_life_loss=life_done,
+      grayscale_obs=grayscale)
   if ram:
     env = _WithMemory(env)
   result = Env(
@@ -108,11 +105,8 @@ def emulator(
   Raises:
     ConfigError, EnvError: see `make`.
   """
-  try:
-    import ale_py
-    known = games()
-  except ModuleNotFoundError as error:
-    raise missing(task, error, extra='atari') from None
+  ale_py: Any = imported(task, 'ale_py', extra='atari')
+  known = games()
   if name not in known:
     raise unknown(task, name, known, 'games', everything=False)
   # First, as it greets on stderr otherwise.

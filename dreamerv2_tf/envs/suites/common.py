@@ -1,11 +1,45 @@
 """What suites share."""
 
 from collections.abc import Iterable, Mapping
+import importlib
 import re
+from types import ModuleType
 from typing import Any
 
-from ...errors import ConfigError, EnvError
+from ...errors import ConfigError, EnvError, brief
 from ...schema import suggest
+
+
+def imported(task: str, name: str, extra: str = '') -> ModuleType:
+  """Imports what a suite needs, and says what to do where that fails.
+
+  Args:
+    task: see `envs.make`.
+    name: of the module.
+    extra: of this package, if one brings the module.
+
+  Raises:
+    EnvError: it is not installed, or raises.
+  """
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    raise missing(task, error, extra) from None
+  except (Exception, SystemExit) as error:
+    raise unusable(task, name, error) from error
+
+
+def unusable(task: str, name: str, error: BaseException) -> EnvError:
+  """Returns the error for a module that is there but raises.
+
+  Args:
+    task: see `envs.make`.
+    name: of the module.
+    error: of the import.
+  """
+  return EnvError(
+      f"Environment '{task}' needs the module '{name}', which is installed but "
+      f'can not be imported: {brief(error)}')
 
 
 def missing(
@@ -39,11 +73,20 @@ def unknown(task: str, name: str, names: Iterable[str], kind: str,
     everything: list all of them.
   """
   names = sorted(names)
-  suite = task.partition('_')[0]
   known = f' Known {kind}: {", ".join(names)}.' if everything else (
       f' There are {len(names)} {kind}; docs/tasks.md has them.')
-  near = re.sub("'(.+?)'", rf"'{suite}_\1'", suggest(name, names))
-  return ConfigError(f"'{task}' is not a known task.{near}{known}")
+  return ConfigError(
+      f"'{task}' is not a known task.{nearest(task, name, names)}{known}")
+
+
+def nearest(task: str, name: str, names: Iterable[str]) -> str:
+  """Returns a question for the tasks that were perhaps meant, or ''.
+
+  Args:
+    task, name, names: see `unknown`.
+  """
+  suite = task.partition('_')[0]
+  return re.sub("'(.+?)'", rf"'{suite}_\1'", suggest(name, names))
 
 
 def check_keys(

@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import ConfigError
 from ..env import Env
 from ..observations import Adapter
-from .common import check_keys, missing, to_plain, unknown
+from .common import check_keys, imported, to_plain, unknown
 
 REWARD, NO_REWARD = 'reward', 'noreward'
 FILM = 360, 360  # Width and height of the frames of videos.
@@ -55,10 +55,7 @@ def make(
     raise ConfigError(
         f"'{task}' is played step by step: action_repeat must be 1 but is "
         f'{action_repeat}.')
-  try:
-    import crafter
-  except ModuleNotFoundError as error:
-    raise missing(task, error, extra='crafter') from None
+  crafter: Any = imported(task, 'crafter', extra='crafter')
   env = World(
       size, to_plain(config), rewards=name == REWARD or mode == 'eval')
   logs: dict = {'log_reward': lambda env: env.reward}

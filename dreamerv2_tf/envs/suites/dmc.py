@@ -6,16 +6,16 @@ Code: danijar/dreamerv2 common/envs.py, DMC.
 from collections.abc import Container, Mapping, Sequence
 import contextlib
 import os
-import sys
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from ... import startup
 from ...errors import ConfigError, EnvError, NonFiniteError, brief
 from ..env import Env
 from ..observations import Adapter
-from .common import check_keys, missing, to_plain, unknown
+from .common import check_keys, missing, to_plain, unknown, unusable
 
 # Name without the underscore -> camera, where that is not the first one.
 CAMERAS = {
@@ -67,6 +67,8 @@ def make(
   task = f'dmc_{name}'
   check_keys(task, config, ['task_kwargs', 'environment_kwargs'])
   draws = images or bool(render) or name.startswith('locom_')
+  if draws and not probe:
+    _check_process()  # Before its renderer is loaded, which crashes, too.
   plain = _load(task, name, to_plain(config), images, draws and not probe)
   if camera < 0:
     camera = CAMERAS.get(name, 0)
@@ -184,12 +186,19 @@ class Control(gym.Env):
     return obs
 
   def _draw(self, size):
-    if 'tensorflow' in sys.modules:
-      # The software renderer finds the compiler, LLVM, of TensorFlow.
-      raise ConfigError(
-          'DeepMind Control draws in a process without TensorFlow only, as '
-          'both together crash. Give --envs_parallel process.')
+    _check_process()
     return self._env.physics.render(*size, camera_id=self._camera)
+
+
+def _check_process():
+  """Refuses to draw where TensorFlow is.
+
+  The software renderer finds the compiler, LLVM, of TensorFlow.
+  """
+  if startup.holds_tensorflow():
+    raise ConfigError(
+        'DeepMind Control draws in a process without TensorFlow only, as both '
+        'together crash. Give --envs_parallel process.')
 
 
 @contextlib.contextmanager
@@ -218,6 +227,8 @@ def _load(task, name, config, images, draws):
   except ModuleNotFoundError as error:
     raise missing(task, error, extra='dmc') from None
   except Exception as error:  # Its renderer, whatever that raises.
+    if not draws:
+      raise unusable(task, 'dm_control', error) from error
     raise EnvError(
         f"Environment '{task}': {_no_pictures(error)}") from error
   name = ALIASES.get(name, name)

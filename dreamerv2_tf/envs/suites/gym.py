@@ -12,7 +12,7 @@ from ...errors import ConfigError, DreamerError, EnvError, brief
 from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, to_plain
+from .common import missing, nearest, to_plain
 
 
 def make(
@@ -48,6 +48,9 @@ def make(
     raise
   except ModuleNotFoundError as error:
     raise missing(task, error) from None
+  except gym.error.DependencyNotInstalled as error:
+    why = ' '.join(str(error).split())
+    raise EnvError(f"Environment '{task}' needs a package: {why}") from None
   except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
     raise _unknown(task, name, error) from None
   except (Exception, SystemExit) as error:
@@ -74,7 +77,7 @@ def _blind(task):
 
 def _unknown(task, name, error):
   why = str(error).split(' Did you mean')[0]
-  advice = suggest(name, gym.registry)
+  advice = nearest(task, name, gym.registry)
   if name.startswith('ALE/'):
     advice = ' Write Atari as atari_<game>, such as atari_pong.'
   return ConfigError(f"'{task}' is not a known task: {why}{advice}")

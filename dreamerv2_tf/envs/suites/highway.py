@@ -7,10 +7,9 @@ from typing import Any
 import gymnasium as gym
 
 from ...errors import ConfigError, EnvError
-from ...schema import suggest
 from ..env import Env
 from ..observations import Adapter
-from .common import missing, to_plain
+from .common import imported, to_plain, unknown
 from .highway_config import check_frequencies, merge
 
 
@@ -21,7 +20,8 @@ def make(
     **options: Any) -> Env:
   """Makes an environment of highway-env.
 
-  Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle.
+  Rows hold `log_crashed` (0 or 1) and `log_speed` (m/s) of the ego vehicle;
+  `log_success` (0 or 1) where the environment tells that a goal is reached.
 
   Args:
     name: id, such as highway-fast-v0.
@@ -40,10 +40,14 @@ def make(
   """
   env = configured(name, overrides, render)
   plain: Any = env.unwrapped
+  logs = {
+      'log_crashed': lambda env: env.vehicle.crashed,
+      'log_speed': lambda env: env.vehicle.speed}
+  if hasattr(plain, '_is_success'):
+    env = goal = _Goal(env)
+    logs['log_success'] = lambda _: goal.reached
   result = wrapped(
-      env, name, plain, scale=scale, render=render, logs={
-          'log_crashed': lambda env: env.vehicle.crashed,
-          'log_speed': lambda env: env.vehicle.speed}, **options)
+      env, name, plain, scale=scale, render=render, logs=logs, **options)
   stack = plain.config['observation'].get('stack_size', 1)
   if stack > 1:
     result.advice.append(
@@ -76,16 +80,12 @@ def configured(
     ConfigError, EnvError: see `make`.
   """
   task = f'highway_{name}'
-  try:
-    import highway_env  # Registers the ids. Slow, and not for other suites.
-  except ModuleNotFoundError as error:
-    raise missing(task, error) from None
+  # Registers the ids. Slow, and not for other suites.
+  highway_env = imported(task, 'highway_env')
   ids = [key for key, spec in gym.registry.items() if
          str(spec.entry_point).startswith(highway_env.__name__)]
   if name not in ids:
-    raise ConfigError(
-        f"'{task}' is not a known task.{suggest(name, ids)} Known ids of "
-        f"highway-env: {', '.join(sorted(ids))}.")
+    raise unknown(task, name, ids, 'ids of highway-env', everything=False)
   if not ({'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ)):
     # Otherwise SDL looks for displays and complains; nothing is shown anyway.
     os.environ.setdefault('SDL_VIDEODRIVER', 'offscreen')
@@ -124,6 +124,12 @@ def wrapped(
     ConfigError: a space is not supported.
     EnvError: frames are black, or the environment fails.
   """
+  if isinstance(plain.observation_space, gym.spaces.Tuple):
+    raise ConfigError(
+        f"'highway_{name}' observes {len(plain.observation_space.spaces)} "
+        'vehicles that are controlled, but this is for a single agent. Set '
+        'env.config.controlled_vehicles to 1, and an env.config.observation.'
+        'type for one.')
   adapter = Adapter(
       plain.observation_space, scale=scale,
       axes=(2, 1, 0),  # Plain images are [C, W, H].
@@ -132,6 +138,22 @@ def wrapped(
       env, f'highway_{name}', adapter, logs=logs, render=render, **options)
   _check_frames(result, plain.unwrapped.config, render)
   return result
+
+
+class _Goal(gym.Wrapper):
+  """Remembers whether the environment said that its goal is reached."""
+
+  reached = False
+
+  def reset(self, **kwargs):
+    obs, info = self.env.reset(**kwargs)
+    self.reached = bool(info.get('is_success', False))
+    return obs, info
+
+  def step(self, action):
+    result = self.env.step(action)
+    self.reached = bool(result[-1]['is_success'])
+    return result
 
 
 class _Recorder:

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import ConfigError
 from ..env import Env
 from ..observations import Adapter
-from .common import check_keys, missing, unknown
+from .common import check_keys, imported, unknown
 
 # Channels that show where things move or how fast: hidden on request.
 MOTION = {
@@ -61,10 +61,7 @@ def make(
     raise ConfigError(
         f"'{task}' has {CELLS}x{CELLS} cells: render_size must be at least as "
         f'large, but is {list(size)}.')
-  try:
-    import minatar  # noqa: F401
-  except ModuleNotFoundError as error:
-    raise missing(task, error, extra='minatar') from None
+  imported(task, 'minatar', extra='minatar')
   env = Game(name, size, partial, **{**SETTINGS, **config})
   result = Env(
       env, task, Adapter(env.observation_space), render=render,

@@ -71,6 +71,7 @@ def test_cameras_are_those_of_the_original(task, number, monkeypatch):
   seen = []
   monkeypatch.setattr(dmc, '_load', lambda *args: FAKE)
   monkeypatch.setattr(dmc, '_check_pictures', lambda *args: None)
+  monkeypatch.setattr(dmc, '_check_process', lambda: None)
   monkeypatch.setattr(
       dmc.Control, '_draw', lambda self, size: seen.append(
           self._camera) or np.zeros((*size, 3), np.uint8))
@@ -177,7 +178,7 @@ def test_names_of_the_original_and_of_the_suite():
      'does not take env.config')])
 def test_mistakes_are_named(task, kwargs, text):
   with pytest.raises(ConfigError, match=text):
-    make(task, **kwargs)
+    blind(task, **kwargs)
 
 
 def test_a_camera_that_is_not_there_is_named():
@@ -192,6 +193,7 @@ def test_it_does_not_draw_beside_tensorflow(monkeypatch):
   for here in make, lambda: make(dmc_images=False, render=True):
     with pytest.raises(ConfigError, match='Give --envs_parallel process'):
       here()
+  monkeypatch.setattr(dmc, '_check_process', lambda: None)
   monkeypatch.setattr(
       dmc.Control, '_draw', lambda self, size: np.arange(
           3 * size[0] * size[1]).reshape((*size, 3)).astype(np.uint8))
@@ -206,6 +208,21 @@ def test_a_missing_package_is_named(monkeypatch):
     blind()
 
 
+def test_a_broken_package_is_told_without_a_word_of_pictures(
+    tmp_path, monkeypatch):
+  (tmp_path / 'dm_control').mkdir()
+  (tmp_path / 'dm_control' / '__init__.py').write_text(
+      "raise ImportError('no libX')")
+  monkeypatch.syspath_prepend(tmp_path)
+  for name in [x for x in sys.modules if x.partition('.')[0] == 'dm_control']:
+    monkeypatch.delitem(sys.modules, name)
+  with pytest.raises(EnvError) as info:
+    blind()
+  assert str(info.value).endswith(
+      "needs the module 'dm_control', which is installed but can not be "
+      'imported: ImportError: no libX')
+
+
 @pytest.mark.parametrize('picture', [
     np.zeros((240, 320, 3), np.uint8), RuntimeError('no display')])
 def test_what_can_not_be_drawn_is_refused(picture, monkeypatch):
@@ -214,6 +231,7 @@ def test_what_can_not_be_drawn_is_refused(picture, monkeypatch):
       raise picture
     return picture
   monkeypatch.setattr(dmc.Control, '_draw', draw)
+  monkeypatch.setattr(dmc, '_check_process', lambda: None)
   with pytest.raises(EnvError, match='apt install libegl1.*dmc_proprio'):
     make()
   blind()
@@ -221,12 +239,22 @@ def test_what_can_not_be_drawn_is_refused(picture, monkeypatch):
 
 def test_a_renderer_that_is_not_there_ends_a_run_in_one_line(command, tmp_path):
   result = command(
-      '--configs', 'dmc_vision', 'debug', '--envs_parallel', 'none', '--logdir',
-      tmp_path / 'run',
+      '--configs', 'dmc_vision', 'debug', '--logdir', tmp_path / 'run',
       env={'MUJOCO_GL': 'nothing'})
   assert result.returncode == 4
   assert result.stderr.count('\n') == 1
   assert 'can not draw here' in result.stderr and 'MUJOCO_GL' in result.stderr
+  assert not (tmp_path / 'run').exists()
+
+
+def test_drawing_beside_tensorflow_is_refused_in_one_line(command, tmp_path):
+  result = command(
+      '--configs', 'dmc_vision', 'debug', '--envs_parallel', 'none',
+      '--logdir', tmp_path / 'run')
+  assert result.returncode == 2
+  assert result.stderr == (
+      'error: DeepMind Control draws in a process without TensorFlow only, as '
+      'both together crash. Give --envs_parallel process.\n')
   assert not (tmp_path / 'run').exists()
 
 

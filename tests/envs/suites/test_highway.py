@@ -188,7 +188,8 @@ def test_stacked_frames_come_with_advice():
 
 
 def test_unknown_id_is_told_the_nearest():
-  with pytest.raises(ConfigError, match="Did you mean 'highway-fast-v0'"):
+  with pytest.raises(
+      ConfigError, match="Did you mean 'highway_highway-fast-v0'"):
     make('highway_highway-fst-v0')
 
 

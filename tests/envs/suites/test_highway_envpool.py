@@ -209,7 +209,7 @@ def test_defaults_may_be_spelled_out():
 
 @pytest.mark.parametrize('task, text', [
     ('highway_roundabout-v0', "'highway_roundabout-v0' as highway-env does"),
-    ('highway_highway-fst-v0', "Did you mean 'highway-fast-v0'"),
+    ('highway_highway-fst-v0', "Did you mean 'highway_highway-fast-v0'"),
     ('gym_CartPole-v1', "for the suite 'highway' alone, not for 'gym'")])
 def test_other_tasks_are_refused(task, text):
   with pytest.raises(ConfigError, match=text):

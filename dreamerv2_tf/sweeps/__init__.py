@@ -1,0 +1,1 @@
+"""Sweeps: a grid of settings, each with several seeds, run as trials."""
