@@ -21,6 +21,7 @@ def settings():
     patch.setenv('RAY_TMPDIR', str(folder))
     patch.setenv('RAY_AUTH_MODE', 'disabled')
     patch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+    patch.setenv('RAY_worker_niceness', '0')
     patch.delenv('RAY_ADDRESS', raising=False)
     patch.setenv('PYTHONPATH', f'{HERE.parent}{os.pathsep}{HERE}')
     try:

@@ -31,7 +31,7 @@ PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Flags of other programs, and placeholders.
 FOREIGN = {
     'dist', 'all', 'any.key', 'configs', 'help', 'version', 'env.step',
-    'local-dir', 'rm', 'time'}
+    'local-dir', 'rm', 'time', 'head', 'port'}
 # Names of the original, of Python and of other packages.
 FOREIGN_NAMES = {
     'free_avg', 'log_', 'avx512_bf16', 'framework_op_stats', 'trace_viewer',

@@ -15,6 +15,8 @@ from typing import Any
 from .. import errors
 
 os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+# Else collectors of a cluster of ours get what the learner leaves of the cores.
+os.environ.setdefault('RAY_worker_niceness', '0')
 logging.getLogger('ray').setLevel(logging.ERROR)
 
 try:
