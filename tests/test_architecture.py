@@ -49,8 +49,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # What learns is blind to where its data comes from and goes to.
 LEARNER = {
-    'tfutils', 'replicas', 'rlmath', 'losses', 'nets', 'imagination', 'world_model',
-    'lookahead', 'actor_critic', 'exploration', 'policy',
+    'tfutils', 'replicas', 'rlmath', 'losses', 'nets', 'imagination',
+    'world_model', 'lookahead', 'actor_critic', 'exploration', 'policy',
     'agent'}
 FORBIDDEN = {
     **dict.fromkeys(LEARNER, {'files', 'startup', 'report', 'envs', 'data'}),
