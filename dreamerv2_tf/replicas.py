@@ -282,5 +282,5 @@ def _lost():
   except LOST as error:
     raise Interrupted(
         'Another process of this group is gone, so that no gradient can be '
-        'taken. Run all of them again to go on from their last checkpoint. '
-        f'({error.message.splitlines()[0]:.120})', 75) from error
+        'taken. Run all of them again to go on from their last checkpoint.',
+        75) from error

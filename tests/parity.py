@@ -42,10 +42,9 @@ def difference(one, other):
 
 def moments(agent):
   """The means and deviations of Adam: gradients of all steps."""
+  kept = agent.world_model.model_opt.kept()
   return {
-      f'{i}': x.numpy()
-      for i, x in enumerate(agent.world_model.model_opt.kept())
-      if x.dtype.is_floating}
+      f'{i}': x.numpy() for i, x in enumerate(kept) if x.dtype.is_floating}
 
 
 def compare(settings, discrete, steps):

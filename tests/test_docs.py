@@ -153,7 +153,9 @@ def unknown_flags(text, flags):
   fits = lambda name: (
       name in flags or name.startswith('env.config.')
       or '*' in name and any(re.match(name, flag) for flag in flags))
-  return [name for name in (x.rstrip('.') for x in named) if not fits(name)]
+  # A grid is one of a key.
+  names = (x.rstrip('.').removeprefix('grid.') for x in named)
+  return [name for name in names if not fits(name)]
 
 
 def unknown_keys(code, flags):

@@ -63,9 +63,8 @@ def main(folder, steps, fault):
     if replicas.agree(bool(stop.asked())):
       if not index:
         save(checkpoints, agent, int(agent.train_calls.numpy()))
-      raise errors.interrupted(
-          stop.asked() or signal.SIGTERM,
-          f'at {int(agent.train_calls.numpy())}.')
+      step = int(agent.train_calls.numpy())
+      raise errors.interrupted(stop.asked() or signal.SIGTERM, f'at {step}.')
   print(int(agent.train_calls.numpy()), digest(agent), flush=True)
 
 

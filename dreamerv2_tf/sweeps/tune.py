@@ -16,15 +16,15 @@ import time
 from typing import Any
 
 from ..errors import ConfigError, EnvError, brief
-from . import evaluations, local, supervisor
+from . import local, supervisor
 from .evaluations import METRIC
-from .supervisor import Job, Supervisor
+from .reporter import Reporter
+from .supervisor import Job
 
 STOPPING = 'none', 'asha', 'median'
 REDUCTION = 3  # One in so many trials goes on behind each rung of ASHA.
 SAMPLES = 3  # Trials that a median needs.
 WAIT = 5.0  # Seconds for an address to answer.
-LOOK = 2.0  # Seconds between two reports of a trial.
 INSTALL = "pip install 'dreamerv2_tf[ray]'"
 
 # Of Ray, before it is imported.
@@ -233,49 +233,17 @@ def _trainable(repeats, stopping):
   from ray import tune
 
   class Trial(tune.Trainable):
-    """Reports the evaluations of a run, those of before first."""
+    """Reports the evaluations of a run to Ray."""
 
     def setup(self, config):
-      self.job = Job(**config['job'])
-      self.told = 0
-      self.last = {}
-      self.trial = None  # It is not started to be told that it is over.
-      self.over = supervisor.settled(self.job, stopping)
+      job = Job(**config['job'])
+      self.reporter = Reporter(job, repeats[job.name], stopping)
 
     def step(self):
-      until = time.monotonic() + LOOK
-      while True:
-        state = self.state()
-        found = evaluations.read(
-            self.job.folder, repeats[self.job.name])
-        if len(found.steps) > self.told and (
-            state != supervisor.OPEN
-            or found.steps[self.told] < self.job.length):
-          self.last = {
-              'step': int(found.steps[self.told]),
-              METRIC: float(found.returns[self.told])}
-          self.told += 1
-          over = state != supervisor.OPEN and self.told == len(found.steps)
-          return {**self.last, 'done': over}
-        if state != supervisor.OPEN:
-          return {**self.last, 'done': True}
-        if time.monotonic() > until:
-          return {**self.last, 'done': False}
-        time.sleep(local.INTERVAL)
-
-    def state(self):
-      if self.over:
-        return supervisor.DONE
-      if self.trial is None:
-        known = evaluations.read(self.job.folder, repeats[self.job.name])
-        if self.told < len(known.steps):
-          return supervisor.OPEN  # They are told first: it may stop here.
-        self.trial = Supervisor(self.job)
-      return self.trial.poll()
+      return self.reporter.report()
 
     def cleanup(self):
-      if self.trial:
-        self.trial.end()
+      self.reporter.end()
 
     def save_checkpoint(self, checkpoint_dir):
       return None  # Its run folder has all.

@@ -4,7 +4,7 @@ import pytest
 import sweeping
 
 from dreamerv2_tf.curves import scores
-from dreamerv2_tf.sweeps import evaluations, supervisor
+from dreamerv2_tf.sweeps import evaluations, reporter, supervisor
 
 
 def states(place):
@@ -122,3 +122,30 @@ def test_schedulers_of_ray_are_made(ray):
   from dreamerv2_tf.sweeps import tune
   assert tune.installed()
   assert tune._scheduler(tune.Plan('', 1, 0, ray, 10, 90, {}))
+
+
+def test_a_reporter_tells_what_was_before_it_starts_the_trial(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(supervisor, 'command', sweeping.command)
+  (tmp_path / 'trials').mkdir()
+  (tmp_path / 'seed=5').mkdir()
+  (tmp_path / 'seed=5' / 'metrics.jsonl').write_text(
+      '{"step": 1, "eval_return": 3}\n{"step": 2, "eval_return": 4}\n')
+  job = supervisor.Job('seed=5', str(tmp_path), (), 0, sweeping.LENGTH)
+  trial, told = reporter.Reporter(job, 1, True), []
+  for _ in range(2):
+    told.append(trial.report())
+    assert not (tmp_path / 'seed=5' / 'starts').exists()
+  while not told[-1]['done']:
+    told.append(trial.report())
+  assert sweeping.starts(tmp_path / 'seed=5') == [2]
+  assert list(dict.fromkeys(x['step'] for x in told)) == list(range(1, 11))
+  assert [x['eval_return'] for x in told[:2]] == [3, 4]
+  assert told[-1] == {'step': 10, 'eval_return': 15, 'done': True}
+  # What is over is told once more and not started.
+  again = reporter.Reporter(job, 1, True)
+  told = [again.report() for _ in range(10)]
+  assert [x['step'] for x in told] == list(range(1, 11))
+  assert [x['done'] for x in told] == [False] * 9 + [True]
+  again.end()
+  assert sweeping.starts(tmp_path / 'seed=5') == [2]
