@@ -9,6 +9,8 @@ from dreamerv2_tf import files
 from dreamerv2_tf.errors import StateError
 
 PATH = pathlib.Path(__file__).resolve().parents[1] / 'results/learning.json'
+DRIVING = PATH.with_name('highway_highway-fast-v0.json')
+BEST_BLIND = 'slower_right'  # Of the policies that observe nothing.
 
 Record = Mapping[str, Any]
 
@@ -28,6 +30,30 @@ def load(path: pathlib.Path = PATH) -> list[dict[str, Any]]:
   except (ValueError, KeyError, TypeError) as error:
     raise StateError(f'{path} holds no records: {error!r}.') from None
   return found
+
+
+def driving(path: pathlib.Path = DRIVING) -> list[dict[str, Any]]:
+  """Returns the agents of a page of results.py as records.
+
+  Their target is the best of the policies that observe nothing.
+
+  Raises:
+    StateError: it holds something else.
+  """
+  try:
+    rows = json.loads(files.read(path))
+    means = {x['method']: x['statistics']['return'] for x in rows}
+    return [{
+        'task': path.stem, 'preset': x['method'], 'steps': x['steps'],
+        'return': x['statistics']['seed_returns'], 'random': means['random'],
+        'target': means[BEST_BLIND]} for x in rows if x['steps']]
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise StateError(f'{path} holds no results: {error!r}.') from None
+
+
+def known() -> list[dict[str, Any]]:
+  """Returns the records of all pages in results/."""
+  return load() + driving()
 
 
 def number(value: float) -> str:

@@ -165,7 +165,7 @@ def with_learned(
 
   Args:
     rows: of `row`, or of `rows_of`.
-    records: of learning.py.
+    records: of learning.py, and of results.py.
   """
   result = []
   for one in rows:
@@ -183,7 +183,7 @@ def _work(arguments) -> Iterator[str]:
     if suite not in PRESETS:
       raise ConfigError(
           f"'suites' must be of {', '.join(PRESETS)} but has '{suite}'.")
-  records = learned.load()
+  records = learned.known()
   for suite in options.suites:
     rows = [] if options.play else rows_of(PAGE.read_text(), suite)
     for name in names(suite) * options.play:

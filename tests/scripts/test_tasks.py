@@ -40,7 +40,7 @@ def test_the_page_has_all_tasks_and_what_was_learned(
   names = script.names(suite)
   assert len(names) > 1
   assert [row['task'] for row in rows] == [f'`{suite}_{x}`' for x in names]
-  assert rows == script.with_learned(rows, script.learned.load())
+  assert rows == script.with_learned(rows, script.learned.known())
 
 
 # Those that are made in a moment.
@@ -51,7 +51,7 @@ def test_the_page_has_all_tasks_and_what_was_learned(
     ('highway', ['intersection-multi-agent-v2', 'highway-fast-v0'])])
 def test_the_page_says_what_the_script_yields(script, suite, names):
   rows = {x['task']: x for x in script.rows_of(PAGE.read_text(), suite)}
-  records = script.learned.load()
+  records = script.learned.known()
   for name in names or script.names(suite):
     [want] = script.with_learned([script.row(suite, name)], records)
     assert rows[f'`{suite}_{name}`'] == want
@@ -62,6 +62,12 @@ def test_the_readme_has_the_summary_of_the_page(script):
   begin, end = script.MARKS[0].format(script.SUMMARY), script.MARKS[1]
   inside = text.split(begin)[1].split(end)[0]
   assert inside == f'\n{script.summary(PAGE.read_text())}\n'
+
+
+def test_the_shipped_agent_is_among_what_was_learned(script):
+  [best, *_] = script.learned.driving()
+  assert best['preset'] == 'highway_kinematics'
+  assert best['random'] < best['target'] < best['return'][0]
 
 
 def record(task, returns, target, **changes):
