@@ -116,7 +116,7 @@ def test_a_run_of_no_task_is_not_begun(
 
 @pytest.mark.parametrize('arguments, message', [
     (['trian'], "Unknown command 'trian'. Did you mean 'train'?"),
-    (['walk'], 'Commands: train, eval, dream, plot, compare, doctor; drea'),
+    (['walk'], 'Commands: train, eval, dream, sweep, plot, compare, doctor;'),
     (['enjoy'], "Unknown command 'enjoy'. Did you mean 'eval'?"),
     (['--pretrained', 'a'], 'dreamerv2 eval --pretrained a --video drive.gif'),
     (['help', 'evl'], "Unknown command 'evl'. Did you mean 'eval'?"),

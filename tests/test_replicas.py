@@ -62,7 +62,8 @@ def test_a_run_on_two_devices_goes_on_exactly_and_acts_on_one(tmp_path):
     two(tmp_path / 'halves', '--steps', steps)
   runs.assert_equal(tmp_path / 'straight', tmp_path / 'halves')
   assert cli.main([
-      'eval', str(tmp_path / 'straight'), '--episodes', '1']) == 0
+      'eval', str(tmp_path / 'straight'), '--episodes', '1',
+      '--trust']) == 0
 
 
 def test_more_replicas_than_devices_are_refused(tmp_path, capsys):

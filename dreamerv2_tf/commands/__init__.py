@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         '--pretrained highway_kinematics --actions LANE_LEFT SLOWER'),
     'sweep': (
         'sweep', 'Try settings and seeds, several at once; compare them.',
-        '--configs small --grid.discount 0.99,0.997 --seeds 3'),
+        ''),
     'plot': (
         'plot', 'Draw learning curves of runs, of any metric.',
         ''),

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import runs
 import sweeping
 
 from dreamerv2_tf.curves import scores
@@ -149,3 +150,22 @@ def test_a_reporter_tells_what_was_before_it_starts_the_trial(
   assert [x['done'] for x in told] == [False] * 9 + [True]
   again.end()
   assert sweeping.starts(tmp_path / 'seed=5') == [2]
+
+
+@pytest.mark.minutes
+def test_ray_ends_trials_that_do_worse_and_lets_them_be(tmp_path):
+  pytest.importorskip('ray')
+  flags = [*runs.TOY]
+  at = flags.index('--env.config.length')  # The return of an episode.
+  del flags[at:at + 2]
+  arguments = [
+      *flags, '--steps', '300', '--stopping', 'asha',
+      '--grid.env.config.length', '9,7,5']
+  for _ in range(2):
+    out, _ = runs.call(tmp_path / 'sweep', *arguments, command='sweep')
+    found = states(tmp_path / 'sweep')
+    assert found['length=9,seed=0'] == 'done'
+    assert 'length=5,seed=0: stopped' in out or 'of which 0 are' in out
+  rows = json.loads(
+      (tmp_path / 'sweep' / 'results' / 'table.json').read_text())
+  assert rows[0]['mean'] == 9 and rows[-1]['states'] == {'stopped': 1}
