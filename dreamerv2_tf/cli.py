@@ -3,7 +3,8 @@
 TensorFlow and the environments are imported after parsing, by the loops.
 """
 
-from collections.abc import Sequence
+import collections
+from collections.abc import Iterable, Sequence
 import os
 import pydoc
 import shutil
@@ -16,6 +17,7 @@ from . import presets as presetlib
 from .errors import DreamerError, Interrupted, for_user
 
 MOST_SCREENS = 2  # That are printed without a pager.
+MANY = 3  # Presets that begin alike; more are one entry of the overview.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,11 +96,20 @@ def _overview():
       f'  dreamerv2 {name} {example}'
       for name, (_, _, example) in commands.COMMANDS.items() if example]
   lines += ['', 'Presets']
-  lines.append(helptext.paragraph(', '.join(presetlib.describe()), '  '))
-  lines += ['', helptext.paragraph(
-      'More: dreamerv2 help COMMAND; all settings: dreamerv2 --help; what one '
-      'of them does: dreamerv2 --help actor_ent.')]
+  lines.append(helptext.paragraph(', '.join(_families(
+      presetlib.describe())), '  '))
+  lines += ['', 'More: dreamerv2 help COMMAND; settings: dreamerv2 --help, or '
+            'of one --help KEY.']
   return lines
+
+
+def _families(names: Iterable[str]) -> list[str]:
+  """Returns names; many that begin alike, up to `_`, are one with a star."""
+  count = collections.Counter(name.partition('_')[0] for name in names)
+  return list(dict.fromkeys(
+      f"{name.partition('_')[0]}_*"
+      if '_' in name and count[name.partition('_')[0]] > MANY else name
+      for name in names))
 
 
 def _show(lines):

@@ -37,7 +37,7 @@ class Lookahead:
         **self._env.obs_space,
         'log_plan': gym.spaces.Box(0, 1, (self._count,), np.float32)}
     self.fps = self._env.fps
-    self.about = self._env.about
+    self.about, self.mapping = self._env.about, self._env.mapping
     self.advice = self._env.advice
     self.own_random = self._env.own_random
     self.frames = self._env.frames

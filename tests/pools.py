@@ -48,8 +48,8 @@ def words(pid):
     return []
 
 
-def gone(pids):
-  until = time.monotonic() + 60
+def gone(pids, seconds=60):
+  until = time.monotonic() + seconds
   while time.monotonic() < until:
     if all((stat(pid) or 'Z')[0] == 'Z' for pid in pids):
       return True

@@ -225,7 +225,7 @@ def make_driver(
     learner.finish()
     return trained(), agent.policy.weights()
   def trained():
-    return int(agent.train_calls)
+    return int(agent.train_calls.numpy())
   driver = RemoteDriver(
       fleet, agent.action_dim, weights, trained,
       **config.taken_by(RemoteDriver))

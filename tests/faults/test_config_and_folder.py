@@ -20,6 +20,7 @@ from pools import children, factory
 import pytest
 import runs
 from runs import ODD
+import tensorflow as tf
 import toys
 
 from dreamerv2_tf import cli, envs, errors
@@ -774,10 +775,11 @@ def test_a_damaged_evaluation_is_made_again(text, tmp_path):
   path.write_bytes(text.encode('latin-1'))
   episode = {'reward': np.float32([0, 2, 3])}
   parts = types.SimpleNamespace(
-      config=types.SimpleNamespace(task='gym_a', env={}), folder=tmp_path,
+      config=types.SimpleNamespace(
+          task='gym_a', env={'simulator': 'highway-env'}), folder=tmp_path,
       schedule=types.SimpleNamespace(eval_every=1, eval_eps=1),
       progress=types.SimpleNamespace(step=7),
-      agent=types.SimpleNamespace(train_calls=1))
+      agent=types.SimpleNamespace(train_calls=tf.constant(1)))
   for last in (7, [episode]), None:  # The second time from the file.
     record = measure.final_evaluation(parts, last)
     assert (record['return_mean'], record['episodes']) == (5, 1)
