@@ -253,10 +253,20 @@ class ActorCritic(tfutils.Module):
         actions=self.action_dim, **shape)
 
   def judge(self, reward_fn: RewardFn) -> Callable[[Dream], tf.Tensor]:
-    """Returns what maps a dream to its targets, [H, N]; it learns nothing."""
+    """Returns what maps a dream to the target of its first state, [N].
+
+    It learns nothing, and asks the heads about no more states than it needs.
+    """
     def judge(dream):
-      reward = self.rewnorm.transform(reward_fn(dream))
-      return self.target(dream._replace(reward=reward))[0]
+      known = dream._replace(
+          state={k: v[:-1] for k, v in dream.state.items()},
+          feat=dream.feat[:-1], action=dream.action[:-1])
+      reward = self.rewnorm.transform(reward_fn(known))
+      value = self._slow_critic(dream.feat[1:]).mode()
+      return losses.lambda_return(
+          reward, tf.concat([value[:1], value[:-1]], 0),  # No use of v0.
+          dream.discount, bootstrap=value[-1],
+          lambda_=self._discount_lambda)[0]
     return judge
 
   def update_slow_target(self) -> None:

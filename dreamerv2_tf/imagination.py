@@ -92,9 +92,11 @@ def predict(
   feats, masks = [rssm.get_feat(state)], [valid]
   for distance, step_seed in enumerate(split(seed, steps)[1:], 1):
     shape = [valid.shape[0], valid.shape[1] - 1]
+    # The gradient of tf.split is quicker than that of a slice.
+    known = tf.nest.map_structure(
+        lambda x, shape=shape: tf.split(x, [shape[1], 1], 1)[0], state)
     state = rssm.img_step(
-        flatten(tf.nest.map_structure(lambda x: x[:, :-1], state)),
-        flatten(data['action'][:, distance:]), step_seed)
+        flatten(known), flatten(data['action'][:, distance:]), step_seed)
     state = tf.nest.map_structure(
         lambda x, shape=shape: tf.reshape(x, shape + x.shape[1:]), state)
     valid = valid[:, :-1] & ~data['is_first'][:, distance:]

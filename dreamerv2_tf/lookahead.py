@@ -24,7 +24,7 @@ def gains(
   Args:
     world_model: to dream with.
     actor: maps features to action distributions; acts after the sequence.
-    judge: maps a dream to the targets of its states, [H, ...], float32.
+    judge: maps a dream to the target of its first state, [...], float32.
     states: [N, ...].
     seed: [2], int; no two dreams share their noise.
     actions: number A of actions.
@@ -45,9 +45,9 @@ def gains(
   first = tf.one_hot(np.transpose(plans * samples), actions)
   dream = world_model.imagine(
       actor, tiled, None, horizon, seed, stop_gradients=True,
-      first=tf.repeat(first, count, 1))
+      first=tf.repeat(first, count, 1), skip=1)
   return sg(tf.reduce_mean(
-      tf.reshape(judge(dream)[1], [samples, len(plans), count]), 0))
+      tf.reshape(judge(dream), [samples, len(plans), count]), 0))
 
 
 def actor_loss(

@@ -125,6 +125,8 @@ def settled(precision: int | str) -> int | str:
 def scan(fn: Callable, inputs: Any, start: Any) -> Any:
   """Applies `last = fn(last, inputs[t])` over time as one TensorFlow loop.
 
+  One or two steps are no loop: what nobody asks for of them is left out.
+
   Args:
     fn: maps (state, slice of the inputs) to a state of the same structure.
     inputs: nested tensors, [T, ...].
@@ -133,7 +135,14 @@ def scan(fn: Callable, inputs: Any, start: Any) -> Any:
   Returns:
     The states after each step, nested tensors, [T, ...].
   """
-  return tf.scan(fn, inputs, start, parallel_iterations=1)
+  length = tf.nest.flatten(inputs)[0].shape[0]
+  if length is None or length > 2:
+    return tf.scan(fn, inputs, start, parallel_iterations=1)
+  states = [start]
+  for t in range(length):
+    states.append(fn(states[-1], tf.nest.map_structure(
+        lambda x, t=t: x[t], inputs)))
+  return tf.nest.map_structure(lambda *xs: tf.stack(xs), *states[1:])
 
 
 def swap(x: Any) -> Any:

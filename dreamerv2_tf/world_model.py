@@ -200,7 +200,7 @@ class WorldModel(tfutils.Module):
   def imagine(
       self, policy: Callable, start: State, is_terminal: tf.Tensor | None,
       horizon: int, seed: tf.Tensor, stop_gradients: bool = False,
-      first: tf.Tensor | None = None) -> Dream:
+      first: tf.Tensor | None = None, skip: int = 0) -> Dream:
     r"""Rolls the policy out in the prior from every state of a batch.
 
         States:      [z0]-> z1 -> z2 -> z3   [z0] comes from the posterior.
@@ -215,6 +215,8 @@ class WorldModel(tfutils.Module):
       horizon: number H of imagined steps.
       seed: [2], int.
       stop_gradients, first: see `imagination.rollout`.
+      skip: states that are left out at its beginning, with is_terminal None.
+        Then the last one is asked for no discount.
 
     Returns:
       A dream without rewards; the discount has gamma inside.
@@ -226,13 +228,17 @@ class WorldModel(tfutils.Module):
         self.rssm, policy, flatten(start), horizon, seed,
         action_dim=self._action_dim, stop_gradients=stop_gradients,
         first=first)
+    if skip:
+      state, action, log_prob, entropy = tf.nest.map_structure(
+          lambda x: x[skip:], (state, action, log_prob, entropy))
     feat = self.rssm.get_feat(state)
     known = int(is_terminal is not None)  # Whether d0 is.
     gamma = self._discount
+    asked = feat[known:-1] if skip else feat[known:]
     if 'discount' in self.heads:
-      disc = self.heads['discount'](feat[known:]).mean()
+      disc = self.heads['discount'](asked).mean()
     else:
-      disc = gamma * tf.ones(feat[known:].shape[:-1])
+      disc = gamma * tf.ones(asked.shape[:-1])
     if known:
       begin = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
       disc = tf.concat([begin[None], disc], 0)

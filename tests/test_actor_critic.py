@@ -428,7 +428,7 @@ class Bandit:
 
   def imagine(
       self, policy, start, is_terminal, horizon, seed, stop_gradients,
-      first=None):
+      first=None, skip=0):
     start = tf.reshape(start['deter'], [-1, F])
     self.starts.append((start.numpy(), is_terminal))
     count = start.shape[0]
@@ -439,10 +439,14 @@ class Bandit:
       action[1:1 + len(first)] = tf.unstack(first)
     ones = tf.ones([horizon + 1, count])
     feat = tf.stack([start] * (horizon + 1))
-    return builders.dream(
-        state={'deter': feat}, feat=feat, action=tf.stack(action),
-        discount=ones, weight=ones * 0.5, log_prob=ones * 0,
-        entropy=ones * 0)
+    dream = {
+        'state': {'deter': feat}, 'feat': feat, 'action': tf.stack(action),
+        'discount': ones, 'weight': ones * 0.5, 'log_prob': ones * 0,
+        'entropy': ones * 0}
+    dream = tf.nest.map_structure(lambda x: x[skip:], dream)
+    if skip:
+      dream['discount'] = dream['discount'][:-1]
+    return builders.dream(**dream)
 
 
 def payoff(dream):
