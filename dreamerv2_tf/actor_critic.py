@@ -258,10 +258,7 @@ class ActorCritic(tfutils.Module):
     It learns nothing, and asks the heads about no more states than it needs.
     """
     def judge(dream):
-      known = dream._replace(
-          state={k: v[:-1] for k, v in dream.state.items()},
-          feat=dream.feat[:-1], action=dream.action[:-1])
-      reward = self.rewnorm.transform(reward_fn(known))
+      reward = self.rewnorm.transform(reward_fn(_but_last(dream)))
       value = self._slow_critic(dream.feat[1:]).mode()
       return losses.lambda_return(
           reward, tf.concat([value[:1], value[:-1]], 0),  # No use of v0.
@@ -277,6 +274,13 @@ class ActorCritic(tfutils.Module):
         self.updates, self._slow_target_update, self._slow_target_fraction)
     _follow(self.target_critic, self.critic, mix)
     self.updates.assign_add(1)
+
+
+def _but_last(dream):
+  """Returns what a dream tells rewards by, without its last state."""
+  return dream._replace(
+      state={k: v[:-1] for k, v in dream.state.items()},
+      feat=dream.feat[:-1], action=dream.action[:-1])
 
 
 def _gradient(name, discrete):

@@ -224,13 +224,9 @@ class WorldModel(tfutils.Module):
     Differs: is_terminal also overrides d0 when there is no discount head; the
       policy is not evaluated a second time for its loss.
     """
-    state, action, log_prob, entropy = imagination.rollout(
-        self.rssm, policy, flatten(start), horizon, seed,
-        action_dim=self._action_dim, stop_gradients=stop_gradients,
-        first=first)
-    if skip:
-      state, action, log_prob, entropy = tf.nest.map_structure(
-          lambda x: x[skip:], (state, action, log_prob, entropy))
+    state, action, log_prob, entropy = _without(skip, imagination.rollout(
+        self.rssm, policy, flatten(start), horizon, seed, first=first,
+        action_dim=self._action_dim, stop_gradients=stop_gradients))
     feat = self.rssm.get_feat(state)
     known = int(is_terminal is not None)  # Whether d0 is.
     gamma = self._discount
@@ -242,9 +238,8 @@ class WorldModel(tfutils.Module):
     if known:
       begin = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
       disc = tf.concat([begin[None], disc], 0)
-    weight = tf.math.cumprod(
-        tf.concat([tf.ones_like(disc[:1]), disc[:-1]], 0), 0)
-    return Dream(state, feat, action, log_prob, entropy, disc, weight)
+    return Dream(
+        state, feat, action, log_prob, entropy, disc, _reached(disc))
 
   def preprocess(self, obs: Data) -> dict[str, tf.Tensor]:
     """Scales images, clips rewards and adds the discount target.
@@ -288,6 +283,17 @@ class WorldModel(tfutils.Module):
     decode = lambda s: self.heads['decoder'](self.rssm.get_feat(s))[key].mode()
     model = tf.concat([decode(states), decode(prior)], 1) + 0.5
     return tf.cast(data[key], tf.float32) + 0.5, model
+
+
+def _without(skip, tree):
+  """Leaves out the first entries of nested tensors."""
+  return tf.nest.map_structure(lambda x: x[skip:], tree) if skip else tree
+
+
+def _reached(discount):
+  """Returns the chances that states are reached, from those to go on."""
+  return tf.math.cumprod(
+      tf.concat([tf.ones_like(discount[:1]), discount[:-1]], 0), 0)
 
 
 def _check_heads(grad_heads, heads):
