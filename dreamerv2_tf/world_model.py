@@ -231,15 +231,14 @@ class WorldModel(tfutils.Module):
     known = int(is_terminal is not None)  # Whether d0 is.
     gamma = self._discount
     asked = feat[known:-1] if skip else feat[known:]
+    disc = gamma * tf.ones(asked.shape[:-1])
     if 'discount' in self.heads:
       disc = self.heads['discount'](asked).mean()
-    else:
-      disc = gamma * tf.ones(asked.shape[:-1])
     if known:
-      begin = gamma * (1 - tf.cast(flatten(is_terminal), disc.dtype))
+      begin = gamma * (1 - tf.cast(flatten(is_terminal), tf.float32))
       disc = tf.concat([begin[None], disc], 0)
-    return Dream(
-        state, feat, action, log_prob, entropy, disc, _reached(disc))
+    reach = _reached(disc)
+    return Dream(state, feat, action, log_prob, entropy, disc, reach)
 
   def preprocess(self, obs: Data) -> dict[str, tf.Tensor]:
     """Scales images, clips rewards and adds the discount target.
