@@ -253,18 +253,12 @@ class ActorCritic(tfutils.Module):
         actions=self.action_dim, **shape)
 
   def judge(self, reward_fn: RewardFn) -> Callable[[Dream], tf.Tensor]:
-    """Returns what maps a dream to the target of its first state, [N].
-
-    It learns nothing, and asks the heads about no more states than it needs.
-    """
-    def judge(dream):
-      reward = self.rewnorm.transform(reward_fn(_but_last(dream)))
-      value = self._slow_critic(dream.feat[1:]).mode()
-      return losses.lambda_return(
-          reward, tf.concat([value[:1], value[:-1]], 0),  # No use of v0.
-          dream.discount, bootstrap=value[-1],
-          lambda_=self._discount_lambda)[0]
-    return judge
+    """Returns what maps a dream to the target of its first state, [N]."""
+    return functools.partial(
+        lookahead.first_target,
+        reward=lambda dream: self.rewnorm.transform(reward_fn(dream)),
+        value=lambda feat: self._slow_critic(feat).mode(),
+        lambda_=self._discount_lambda)
 
   def update_slow_target(self) -> None:
     """Copies the critic after the first update and every 100 from then on."""
@@ -274,13 +268,6 @@ class ActorCritic(tfutils.Module):
         self.updates, self._slow_target_update, self._slow_target_fraction)
     _follow(self.target_critic, self.critic, mix)
     self.updates.assign_add(1)
-
-
-def _but_last(dream):
-  """Returns what a dream tells rewards by, without its last state."""
-  return dream._replace(
-      state={k: v[:-1] for k, v in dream.state.items()},
-      feat=dream.feat[:-1], action=dream.action[:-1])
 
 
 def _gradient(name, discrete):

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from . import replicas, tfutils
+from . import losses, replicas, tfutils
 from .imagination import Dream
 from .nets.rssm import State
 from .tfutils import sg
@@ -48,6 +48,31 @@ def gains(
       first=tf.repeat(first, count, 1), skip=1)
   return sg(tf.reduce_mean(
       tf.reshape(judge(dream), [samples, len(plans), count]), 0))
+
+
+def first_target(
+    dream: Dream, *, reward: Callable[[Dream], tf.Tensor],
+    value: Callable[[tf.Tensor], tf.Tensor], lambda_: float) -> tf.Tensor:
+  """Returns the lambda return of the first state of a dream.
+
+  It learns nothing, and asks about no more states than it needs.
+
+  Args:
+    dream: of H + 1 states, [H + 1, N, ...]; discount is [H, N].
+    reward: maps a dream of H states to its rewards, [H, N], float32.
+    value: maps features, [H, N, F], to values, [H, N], float32.
+    lambda_: see `losses.lambda_return`.
+
+  Returns:
+    [N], float32.
+  """
+  rewards = reward(dream._replace(
+      state={k: v[:-1] for k, v in dream.state.items()},
+      feat=dream.feat[:-1], action=dream.action[:-1]))
+  values = value(dream.feat[1:])
+  return losses.lambda_return(
+      rewards, tf.concat([values[:1], values[:-1]], 0),  # No use of v0.
+      dream.discount, bootstrap=values[-1], lambda_=lambda_)[0]
 
 
 def actor_loss(
