@@ -52,11 +52,5 @@ def check(
   arrays = {
       key: layout.as_dtype(key, value, spaces[key][1])
       for key, value in arrays.items()}
-  layout.check_flags(arrays)
-  layout.check_first_row(arrays)
-  bad = np.flatnonzero(~are_actions(arrays['action'][1:]))
-  if bad.size:
-    raise EpisodeError(
-        f"'action' is {arrays['action'][bad[0] + 1].tolist()} at row "
-        f'{bad[0] + 1}, which is not in the action space')
+  layout.check_foreign(arrays, are_actions)
   return arrays

@@ -75,13 +75,7 @@ def read(
         raise rows
       order, rows = in_order(rows, spaces, stream.action)
       episode, notes = fit(rows, spaces)
-      layoutlib.check_flags(episode)
-      layoutlib.check_first_row(episode)
-      bad = np.flatnonzero(~are_actions(episode['action'][1:]))
-      if bad.size:
-        raise EpisodeError(
-            f"'action' is {episode['action'][bad[0] + 1].tolist()} at row "
-            f'{bad[0] + 1}, which is not in the action space')
+      layoutlib.check_foreign(episode, are_actions)
     except EpisodeError as error:
       yield Result(path, None, error, order)
     else:

@@ -14,7 +14,7 @@ All else is refused, such as images of floats, whose scale nobody knows, or
 actions by number, as the first row then does not show when it was taken.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import math
 from typing import Any
 
@@ -155,6 +155,27 @@ def check_first_row(episode: Arrays) -> None:
           f"'{key}' is {episode[key][0].tolist()} at row 0, expected zeros: a "
           'row must hold the action that led to its observation and the reward '
           'that came with it')
+
+
+def check_foreign(
+    episode: Arrays, are_actions: Callable[[np.ndarray], np.ndarray]) -> None:
+  """Checks flags, the first row and the actions of what others hand over.
+
+  Args:
+    episode: {key: [rows, ...]} in the dtypes of its spaces.
+    are_actions: from actions, [steps, A], to [steps] bool: which of them are
+      in the action space.
+
+  Raises:
+    EpisodeError: a row is not what it must be.
+  """
+  check_flags(episode)
+  check_first_row(episode)
+  bad = np.flatnonzero(~are_actions(episode['action'][1:]))
+  if bad.size:
+    raise EpisodeError(
+        f"'action' is {episode['action'][bad[0] + 1].tolist()} at row "
+        f'{bad[0] + 1}, which is not in the action space')
 
 
 def sources(found: Spaces, spaces: Spaces) -> Sources:

@@ -3,12 +3,11 @@
 import time
 from typing import Any
 
-from . import evaluations, supervisor
+from . import evaluations, local, supervisor
 from .evaluations import METRIC
 from .supervisor import Job, Supervisor
 
 LOOK = 2.0  # Seconds until nothing new is told.
-INTERVAL = 0.2  # Seconds between two looks.
 
 
 class Reporter:
@@ -58,7 +57,7 @@ class Reporter:
         return {**self._last, 'done': over and self._told == len(found.steps)}
       if over or time.monotonic() > until:
         return {**self._last, 'done': over}
-      time.sleep(INTERVAL)
+      time.sleep(local.INTERVAL)
 
   def end(self) -> None:
     """Asks the trial to save and to end, if it runs, and waits for that."""
